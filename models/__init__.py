@@ -1,0 +1,20 @@
+"""The policy of mobile_vla_ros: Kosmos-2 + CLIP + LSTM, its training and its data. No ROS here."""
+
+from typing import TYPE_CHECKING, Any
+
+from .action import ActionChunk
+from .errors import DataError, PolicyDirectoryError, TrainingConfigError
+
+if TYPE_CHECKING:
+    from .policy import VLAPolicy
+
+__all__ = ["ActionChunk", "DataError", "PolicyDirectoryError", "TrainingConfigError", "VLAPolicy"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch and transformers take seconds to import; a node that only needs an error class does not wait for them.
+    if name == "VLAPolicy":
+        from .policy import VLAPolicy
+
+        return VLAPolicy
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

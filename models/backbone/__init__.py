@@ -1,0 +1,1 @@
+"""Vision-language towers, each driven frame by frame through a small interface of its own."""

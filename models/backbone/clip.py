@@ -1,0 +1,59 @@
+"""CLIP as a feature extractor: embeddings of picture and words, and where in the picture the words are."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPConfig, CLIPModel
+
+
+class ClipGrounding(nn.Module):
+    """CLIP towers with a dense read-out: every patch is compared with the words, not the whole picture alone.
+
+    Comparing patch embeddings with text embeddings is MaskCLIP's idea (Zhou et al., 2022); the pairwise sigmoid with
+    a learnt bias is SigLIP's (Zhai et al., 2023), so that "not in the picture" is a value of its own: all patches low.
+    """
+
+    def __init__(self, config: CLIPConfig) -> None:
+        super().__init__()
+        self.clip = CLIPModel(config)
+        self.similarity_bias = nn.Parameter(torch.tensor(-5.0))
+        self.grid = int(config.vision_config.image_size) // int(config.vision_config.patch_size)
+
+    @property
+    def embedding_size(self) -> int:
+        """Width of the shared embedding space."""
+        return int(self.clip.config.projection_dim)
+
+    @property
+    def patches(self) -> int:
+        """Patches in a picture (grid * grid, row by row from the upper left)."""
+        return self.grid * self.grid
+
+    def encode_image(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Picture (b, 3, s, s), normalised -> image embedding (b, e) and patch embeddings (b, patches, e), unit length."""
+        vision = self.clip.vision_model
+        states = vision.post_layernorm(vision(pixel_values=pixels).last_hidden_state)
+        embeddings = nn.functional.normalize(self.clip.visual_projection(states), dim=-1)
+        return embeddings[:, 0], embeddings[:, 1:]
+
+    def encode_text(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        """Right-padded ids and mask (b, t) -> text embedding (b, e) of unit length, read at each text's last token."""
+        states = self.clip.text_model(input_ids=input_ids, attention_mask=mask).last_hidden_state
+        last = states[torch.arange(len(states), device=states.device), mask.sum(dim=1) - 1]
+        return nn.functional.normalize(self.clip.text_projection(last), dim=-1)
+
+    def similarity(self, patches: Tensor, texts: Tensor) -> Tensor:
+        """Logits that a patch shows what a text names.
+
+        Args:
+            patches: (b, p, e) from `encode_image`.
+            texts: (n, e), the same for all pictures, or (b, n, e).
+
+        Returns:
+            (b, n, p); its sigmoid is the share of the patch that the thing covers, as trained.
+        """
+        scale = self.clip.logit_scale.clamp(max=math.log(100.0)).exp()
+        return torch.matmul(texts, patches.transpose(1, 2)) * scale + self.similarity_bias

@@ -1,0 +1,1 @@
+"""What a policy is trained from: recorded runs as episodes, and grounding views."""

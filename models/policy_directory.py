@@ -1,0 +1,159 @@
+"""The policy directory on disk: strict to read, whole or absent after a write.
+
+```
+config.json            PolicyConfig
+model.safetensors      every weight, none more
+tokenizer_kosmos2/     files of the Kosmos-2 tokenizer
+tokenizer_clip/        files of the CLIP tokenizer
+golden.safetensors     a short run with expected outputs
+training.json          how it was made: data, seeds, metrics
+README.md              model card
+```
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from .configuration import PolicyConfig
+from .errors import PolicyDirectoryError
+from .golden import GoldenVectors
+from .instruction import InstructionEncoder
+from .modeling import VLAModel
+
+if TYPE_CHECKING:
+    from .policy import VLAPolicy
+
+CONFIG, WEIGHTS, GOLDEN, TRAINING, CARD = (
+    "config.json",
+    "model.safetensors",
+    "golden.safetensors",
+    "training.json",
+    "README.md",
+)
+KOSMOS2_TOKENIZER, CLIP_TOKENIZER = "tokenizer_kosmos2", "tokenizer_clip"
+ENTRIES = (CONFIG, WEIGHTS, GOLDEN, TRAINING, CARD, KOSMOS2_TOKENIZER, CLIP_TOKENIZER)
+
+
+@dataclass(frozen=True)
+class PolicyParts:
+    """What a policy is made of."""
+
+    config: PolicyConfig
+    model: VLAModel
+    encoder: InstructionEncoder
+
+
+def load_policy(path: str | PathLike[str]) -> tuple[PolicyParts, GoldenVectors]:
+    """Read a policy directory; weights float32 on the CPU.
+
+    Raises:
+        PolicyDirectoryError: names the missing file, the unknown key, the tensor with both shapes.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise PolicyDirectoryError(f"policy directory {root} does not exist")
+    missing = [name for name in ENTRIES if not (root / name).exists()]
+    if missing:
+        raise PolicyDirectoryError(f"policy directory {root} lacks {', '.join(missing)}")
+    config = read_config(root / CONFIG)
+    model = VLAModel(config)
+    load_weights(model, root / WEIGHTS)
+    encoder = InstructionEncoder(
+        config, _load_tokenizer(root / KOSMOS2_TOKENIZER), _load_tokenizer(root / CLIP_TOKENIZER)
+    )
+    return PolicyParts(config, model, encoder), GoldenVectors.load(root / GOLDEN)
+
+
+def read_config(path: Path) -> PolicyConfig:
+    """Read config.json.
+
+    Raises:
+        PolicyDirectoryError: not JSON, an unknown or missing key, a value out of range; every finding is named.
+    """
+    try:
+        return PolicyConfig.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        findings = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'document'}: {item['msg']}" for item in error.errors()
+        )
+        raise PolicyDirectoryError(f"{path}: {findings}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyDirectoryError(f"{path}: not readable ({error})") from error
+
+
+def load_weights(model: VLAModel, path: Path) -> None:
+    """Load exactly the model's tensors from a safetensors file.
+
+    Raises:
+        PolicyDirectoryError: unreadable file, tensors missing or unknown, or of another shape (both are named).
+    """
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise PolicyDirectoryError(f"{path}: not a readable safetensors file ({error})") from error
+    expected: dict[str, Tensor] = model.state_dict()
+    findings = [f"missing {name} {tuple(expected[name].shape)}" for name in sorted(expected.keys() - tensors.keys())]
+    findings += [f"unknown {name} {tuple(tensors[name].shape)}" for name in sorted(tensors.keys() - expected.keys())]
+    findings += [
+        f"{name} has shape {tuple(tensors[name].shape)}, expected {tuple(expected[name].shape)}"
+        for name in sorted(expected.keys() & tensors.keys())
+        if tensors[name].shape != expected[name].shape
+    ]
+    findings += [f"{name} is not finite" for name in sorted(tensors) if not bool(torch.isfinite(tensors[name]).all())]
+    if findings:
+        shown = "; ".join(findings[:8]) + (f"; and {len(findings) - 8} more" if len(findings) > 8 else "")
+        raise PolicyDirectoryError(f"{path} does not fit {CONFIG}: {shown}")
+    model.load_state_dict(tensors)
+
+
+def save_policy(
+    policy: VLAPolicy, path: str | PathLike[str], training: dict[str, object], model_card: str
+) -> None:
+    """Write a policy directory under a temporary name beside `path`, then rename it into place.
+
+    Raises:
+        PolicyDirectoryError: `path` exists and is not a policy directory.
+    """
+    target = Path(path)
+    if target.exists() and not (target / CONFIG).is_file():
+        raise PolicyDirectoryError(f"{target} exists and is not a policy directory; it is left as it is")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        staging.chmod(0o755)
+        (staging / CONFIG).write_text(policy.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        weights = {name: tensor.float().contiguous().cpu() for name, tensor in policy.model.state_dict().items()}
+        save_file(weights, staging / WEIGHTS, metadata={"format": "pt"})
+        policy.encoder.kosmos2_tokenizer.save_pretrained(staging / KOSMOS2_TOKENIZER)
+        policy.encoder.clip_tokenizer.save_pretrained(staging / CLIP_TOKENIZER)
+        GoldenVectors.record(policy).save(staging / GOLDEN)
+        (staging / TRAINING).write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
+        (staging / CARD).write_text(model_card, encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(target)
+        staging.rename(target)
+    finally:
+        if staging.exists():
+            shutil.rmtree(staging)
+
+
+def _load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise PolicyDirectoryError(f"{path}: not a readable tokenizer ({error})") from error
+    return tokenizer

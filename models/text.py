@@ -1,0 +1,62 @@
+"""Instructions as tokens: right-padded batches, and a small tokenizer trained on the task's own sentences."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+PAD, BOS, UNK, EOS = "<pad>", "<s>", "<unk>", "</s>"
+
+
+def train_tokenizer(sentences: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
+    """Train a lower-casing byte-level BPE on `sentences`. Ids: <pad> 0, <s> 1, <unk> 2, </s> 3.
+
+    Byte-level, so that a word never seen is spelt out rather than lost. <s> and </s> are added around every text.
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token=UNK))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), normalizers.Strip()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[PAD, BOS, UNK, EOS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(sorted(set(sentences)), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A {EOS}", special_tokens=[(BOS, 1), (EOS, 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        bos_token=BOS,
+        unk_token=UNK,
+        eos_token=EOS,
+        model_max_length=max_length,
+        padding_side="right",
+    )
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> tuple[Tensor, Tensor]:
+    """Encode texts to right-padded ids and mask, both int64 (b, longest).
+
+    Raises:
+        ValueError: a text is empty or longer than `max_length` tokens (an instruction is never cut silently).
+    """
+    for text in texts:
+        if not text.strip():
+            raise ValueError("an instruction must not be empty")
+    encoded = tokenizer(list(texts), padding=False, truncation=False)["input_ids"]
+    for text, ids in zip(texts, encoded, strict=True):
+        if len(ids) > max_length:
+            raise ValueError(f"instruction of {len(ids)} tokens is longer than the {max_length} allowed: {text!r}")
+    longest = max(len(ids) for ids in encoded)
+    input_ids = torch.full((len(encoded), longest), int(tokenizer.pad_token_id), dtype=torch.int64)
+    mask = torch.zeros((len(encoded), longest), dtype=torch.int64)
+    for row, ids in enumerate(encoded):
+        input_ids[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
+        mask[row, : len(ids)] = 1
+    return input_ids, mask

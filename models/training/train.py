@@ -1,0 +1,289 @@
+"""The training run: read the data, ground the words, imitate the expert, write the policy directory."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from ..configuration import PolicyConfig
+from ..data.bags import find_bags, read_bag, read_instructions
+from ..data.episode import Episode
+from ..data.views import GroundingViews, read_index, read_views
+from ..errors import DataError, TrainingConfigError
+from ..instruction import InstructionEncoder
+from ..modeling import VLAModel, initialise
+from ..policy import VLAPolicy
+from ..policy_directory import PolicyParts
+from ..text import train_tokenizer
+from .configuration import OptimizerConfig, TrainingConfig, read_training_config
+from .grounding import LocationHead, check_similarity_prompts, draw_batch, grounding_losses, pointing_accuracy
+from .imitation import (
+    FeatureEpisodes,
+    action_errors,
+    constant_action,
+    draw_windows,
+    extract_features,
+    window_loss,
+)
+from .memory import keep_freed_memory
+from .model_card import model_card
+from .optimization import Checkpoint, make_optimizer, optimizer_step
+
+VALIDATE_EVERY = 500
+console = Console()
+
+
+def train(config_path: str | Path) -> Path:
+    """Train by a configuration file; the policy directory written.
+
+    A stopped run resumes from its checkpoints; finished stages are not repeated.
+
+    Raises:
+        TrainingConfigError: the configuration cannot be used.
+        DataError: views or bags are missing or malformed.
+    """
+    config = read_training_config(Path(config_path))
+    torch.set_num_threads(config.threads)
+    keep_freed_memory()
+    prompts = check_similarity_prompts(config.policy.similarity_prompts)
+    bags = find_bags(config.imitation.bags)
+    encoder = make_encoder(config, [text for bag in bags for text in read_instructions(bag)])
+    model = initialise(config.policy, config.seed)
+    console.print(f"{model.parameter_count():,} parameters, {config.threads} threads, float32")
+    started = perf_counter()
+    log = SummaryWriter(str(config.checkpoints / "log"))
+    grounded = ground(config, model, encoder, prompts, log)
+    episodes_train, episodes_held_out = split_episodes(read_episodes(config, bags), config)
+    imitated = imitate(config, model, encoder, episodes_train, episodes_held_out, log)
+    log.close()
+    training: dict[str, object] = {
+        "configuration": str(config_path),
+        "seed": config.seed,
+        "git_revision": _git_revision(),
+        "torch": torch.__version__,
+        "parameters": model.parameter_count(),
+        "minutes_of_this_run": round((perf_counter() - started) / 60.0, 1),
+        "episodes": {"train": len(episodes_train), "held_out": len(episodes_held_out)},
+        "grounding": grounded,
+        "imitation": imitated,
+    }
+    policy = VLAPolicy(PolicyParts(config.policy, model, encoder))
+    policy.save_pretrained(config.output, training, model_card(training))
+    console.print(f"policy written to {config.output}")
+    return config.output
+
+
+def read_episodes(config: TrainingConfig, bags: list[Path]) -> list[Episode]:
+    """Every episode of every bag, at the policy's dt and picture size."""
+    episodes: list[Episode] = []
+    for bag in track(bags, description="reading bags"):
+        episodes += read_bag(bag, config.policy.image.size, config.policy.dt)
+    if len(episodes) < 2:
+        raise DataError(f"{config.imitation.bags} holds {len(episodes)} episodes; at least 2 are needed for a split")
+    return episodes
+
+
+def split_episodes(episodes: list[Episode], config: TrainingConfig) -> tuple[list[Episode], list[Episode]]:
+    """Split by recording (scenes are never on both sides), drawn by the seed: (train, held out)."""
+    bags = sorted({episode.source.split("#")[0] for episode in episodes})
+    order = np.random.default_rng(config.seed).permutation(len(bags))
+    count = min(len(bags) - 1, max(1, round(len(bags) * config.imitation.validation_share)))
+    held_out = {bags[i] for i in order[:count]}
+    sides: tuple[list[Episode], list[Episode]] = ([], [])
+    for episode in episodes:
+        sides[episode.source.split("#")[0] in held_out].append(episode)
+    return sides
+
+
+def make_encoder(config: TrainingConfig, instructions: list[str]) -> InstructionEncoder:
+    """Train one small tokenizer on all sentences of the data, and use it for both towers."""
+    sentences = [*read_index(config.grounding.views).sentences, *instructions]
+    sentences += [config.policy.prompt.replace("{instruction}", ""), *config.policy.similarity_prompts]
+    tokenizer = train_tokenizer(
+        sentences, config.tokenizer.vocab_size, max_length=config.policy.clip_text_length
+    )
+    for tower in ("kosmos2", "clip"):
+        vocabulary = getattr(config.policy, tower)["text_config"]["vocab_size"]
+        if len(tokenizer) > vocabulary:
+            raise TrainingConfigError(
+                f"policy.{tower}.text_config.vocab_size is {vocabulary}, the tokenizer has {len(tokenizer)} tokens"
+            )
+    return InstructionEncoder(config.policy, tokenizer, tokenizer)
+
+
+def ground(
+    config: TrainingConfig, model: VLAModel, encoder: InstructionEncoder, prompts: tuple[str, ...], log: SummaryWriter
+) -> dict[str, float]:
+    """First stage; trains both towers and returns the pointing accuracies on held-out views."""
+    stage = config.grounding
+    grid = model.clip.grid
+    head = LocationHead(model.kosmos2.feature_size, model.clip.patches)
+    optimizer, schedule = make_optimizer([model.kosmos2, model.clip, head], stage.optimizer)
+    checkpoint = Checkpoint(
+        config.checkpoints / "grounding.pt",
+        {"kosmos2": model.kosmos2, "clip": model.clip, "location": head},
+        optimizer,
+        schedule,
+    )
+    done = checkpoint.resume()
+    views = read_views(stage.views, config.policy.image.size)
+    if len(views) <= stage.validation_views:
+        raise DataError(f"{stage.views} holds {len(views)} views, {stage.validation_views} of them are for validation")
+    # Views of one scene lie side by side, so that the last ones are of scenes not trained on.
+    train_count = len(views) - stage.validation_views
+
+    def step(number: int, rng: np.random.Generator) -> dict[str, float]:
+        model.train()
+        rows = rng.integers(0, train_count, stage.optimizer.batch_size)
+        batch = draw_batch(views, rows, grid, prompts, stage.absent_share, rng)
+        dense, location = grounding_losses(model, encoder, head, batch)
+        optimizer_step(dense + location, optimizer, schedule, stage.optimizer.gradient_norm)
+        return {"clip": float(dense.detach()), "kosmos2": float(location.detach())}
+
+    def validate() -> dict[str, float]:
+        return _validate_grounding(model, encoder, head, views, train_count, grid, prompts, stage.absent_share)
+
+    _run_stage("grounding", config, stage.optimizer, checkpoint, done, step, validate, log)
+    return validate()
+
+
+def _validate_grounding(
+    model: VLAModel,
+    encoder: InstructionEncoder,
+    head: LocationHead,
+    views: GroundingViews,
+    train_count: int,
+    grid: int,
+    prompts: tuple[str, ...],
+    absent_share: float,
+) -> dict[str, float]:
+    model.eval()
+    parts: list[dict[str, float]] = []
+    for rows in _batches(np.arange(train_count, len(views)), 250):
+        batch = draw_batch(views, rows, grid, prompts, absent_share, np.random.default_rng(int(rows[0])))
+        parts.append(pointing_accuracy(model, encoder, head, batch))
+    return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+
+
+def imitate(
+    config: TrainingConfig,
+    model: VLAModel,
+    encoder: InstructionEncoder,
+    episodes: list[Episode],
+    held_out: list[Episode],
+    log: SummaryWriter,
+) -> dict[str, float]:
+    """Second stage; trains fusion and head on features of the grounded towers, returns errors on held-out episodes."""
+    stage = config.imitation
+    data = extract_features(model, encoder, episodes)
+    unseen = extract_features(model, encoder, held_out)
+    swapped = extract_features(model, encoder, swap_instructions(held_out))
+    constant = constant_action(data)
+    optimizer, schedule = make_optimizer([model.fusion, model.head], stage.optimizer)
+    modules: dict[str, nn.Module] = {"fusion": model.fusion, "head": model.head}
+    checkpoint = Checkpoint(config.checkpoints / "imitation.pt", modules, optimizer, schedule)
+    done = checkpoint.resume()
+
+    def step(number: int, rng: np.random.Generator) -> dict[str, float]:
+        model.train()
+        rows = draw_windows(data, config.policy.window, stage.optimizer.batch_size, rng)
+        velocity, stop = window_loss(model, data, rows)
+        loss = velocity + stage.stop_weight * stop
+        optimizer_step(loss, optimizer, schedule, stage.optimizer.gradient_norm)
+        return {"velocity": float(velocity.detach()), "stop": float(stop.detach())}
+
+    def validate() -> dict[str, float]:
+        return _validate_imitation(model, config.policy, unseen, swapped, constant)
+
+    _run_stage("imitation", config, stage.optimizer, checkpoint, done, step, validate, log)
+    return validate()
+
+
+def _validate_imitation(
+    model: VLAModel, policy: PolicyConfig, unseen: FeatureEpisodes, swapped: FeatureEpisodes, constant: torch.Tensor
+) -> dict[str, float]:
+    errors = action_errors(model, unseen, constant, policy)
+    # Instruction sensitivity: the same frames under other words. A policy that ignores the words has the same error.
+    other = action_errors(model, swapped, constant, policy)
+    return {**errors, "angular_z_swapped_words": other["angular_z"], "linear_x_swapped_words": other["linear_x"]}
+
+
+def swap_instructions(episodes: list[Episode]) -> list[Episode]:
+    """The same episodes, each under the instruction of the next one whose words differ."""
+    swapped = []
+    for number, episode in enumerate(episodes):
+        others = [other.instruction for other in (*episodes[number + 1 :], *episodes[:number])]
+        words = next((text for text in others if text != episode.instruction), episode.instruction)
+        swapped.append(
+            Episode(
+                episode.source,
+                words,
+                episode.frames,
+                episode.stamps,
+                episode.command_stamps,
+                episode.commands,
+                episode.end,
+            )
+        )
+    return swapped
+
+
+def _run_stage(
+    name: str,
+    config: TrainingConfig,
+    optimizer: OptimizerConfig,
+    checkpoint: Checkpoint,
+    done: int,
+    step: Callable[[int, np.random.Generator], dict[str, float]],
+    validate: Callable[[], dict[str, float]],
+    log: SummaryWriter,
+) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[losses]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task(name, total=optimizer.steps, completed=done, losses="")
+        for number in range(done, optimizer.steps):
+            losses = step(number, np.random.default_rng([config.seed, number]))
+            progress.update(bar, advance=1, losses="  ".join(f"{key} {value:.4f}" for key, value in losses.items()))
+            finished = number + 1
+            if finished % 50 == 0:
+                for key, value in losses.items():
+                    log.add_scalar(f"{name}/{key}", value, finished)
+            if finished % VALIDATE_EVERY == 0 or finished == optimizer.steps:
+                metrics = validate()
+                for key, value in metrics.items():
+                    log.add_scalar(f"{name}/validation/{key}", value, finished)
+                shown = "  ".join(f"{key} {value:.3f}" for key, value in metrics.items())
+                console.print(f"{name} step {finished}: {shown}")
+            if finished % config.checkpoint_every == 0 or finished == optimizer.steps:
+                checkpoint.save(finished)
+
+
+def _batches(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    for begin in range(0, len(rows), size):
+        yield rows[begin : begin + size]
+
+
+def _git_revision() -> str:
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
