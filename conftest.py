@@ -1,4 +1,4 @@
-"""Lets the tests run in a bare checkout: registers `models/` under its import name when nothing is installed."""
+"""Lets the tests run in a bare checkout: `models/` gets its import name also where nothing is installed."""
 
 import importlib.util
 import sys

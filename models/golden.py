@@ -56,7 +56,9 @@ class GoldenVectors:
 
     def save(self, path: Path) -> None:
         """Write to `path` (safetensors)."""
-        save_file({"frames": self.frames, "velocity": self.velocity, "stop": self.stop}, path)
+        arrays = {"frames": self.frames, "velocity": self.velocity, "stop": self.stop}
+        # safetensors writes memory as it lies, whatever the strides say.
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
 
     @classmethod
     def load(cls, path: Path) -> GoldenVectors:

@@ -110,4 +110,4 @@ class VLAPolicy:
         columns = [names.index("linear_x"), names.index("angular_z")]
         velocity = (spec.minimum + unit * (spec.maximum - spec.minimum))[:, columns]
         stop = torch.sigmoid(binary[:, spec.binary.index("stop")]).numpy()
-        return ActionChunk(velocity.astype(np.float32), stop.astype(np.float32), self.config.dt)
+        return ActionChunk(np.ascontiguousarray(velocity, np.float32), stop.astype(np.float32), self.config.dt)

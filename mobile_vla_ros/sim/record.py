@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import multiprocessing
-import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from rich.progress import Progress
@@ -21,6 +21,7 @@ from .scene import START_CLEARANCE, Scene, is_free, sample_free_pose, sample_sce
 from .task import Outcome, Task, TaskKind, TaskMonitor, episode_rng, sample_task, sentences
 from .world import World
 
+PARTIAL = ".partial"  # folder in which bags are written until they are complete
 COMMAND_PERIOD = 0.05  # s
 COMMANDS_PER_FRAME = 2
 INSTRUCTION_LEAD = 0.01  # s from an instruction to the first frame that it is for
@@ -60,8 +61,7 @@ def record(out_dir: Path, bags: int, seed: int, workers: int = 1) -> RecordingSu
     A bag appears under its name when it is complete; one that is there already is not recorded again. The
     same seed gives the same bags, whatever the number of workers.
     """
-    partial = out_dir / ".partial"
-    partial.mkdir(parents=True, exist_ok=True)
+    (out_dir / PARTIAL).mkdir(parents=True, exist_ok=True)
     missing = [index for index in range(bags) if not _bag_path(out_dir, seed, index).exists()]
     written = []
     # spawn: a renderer's context does not survive a fork.
@@ -87,18 +87,20 @@ def record(out_dir: Path, bags: int, seed: int, workers: int = 1) -> RecordingSu
 def record_bag(out_dir: Path, seed: int, index: int) -> RecordingSummary:
     """Record one bag; rooms in which the expert fails a task are discarded and drawn anew."""
     final = _bag_path(out_dir, seed, index)
-    partial = out_dir / ".partial" / final.name
     rng = episode_rng("record", seed, index)
     discarded = 0
     while True:
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            with BagWriter(partial) as bag:
-                tasks, seconds = _drive_chain(bag, rng)
-        except _TaskFailedError:
-            discarded += 1
-        else:
-            partial.rename(final)
+        # A folder of its own: two recorders at work on the same series do not disturb each other.
+        with TemporaryDirectory(dir=out_dir / PARTIAL) as folder:
+            partial = Path(folder) / final.name
+            try:
+                with BagWriter(partial) as bag:
+                    tasks, seconds = _drive_chain(bag, rng)
+            except _TaskFailedError:
+                discarded += 1
+                continue
+            if not final.exists():
+                partial.rename(final)
             return RecordingSummary(bags=1, present=0, tasks=tasks, seconds=seconds, discarded=discarded)
 
 

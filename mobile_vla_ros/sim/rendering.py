@@ -48,7 +48,6 @@ class OffscreenRenderer:
         self._model = model
         _make_current(self._mujoco)
         self._context = self._mujoco.MjrContext(model, _FONT_SCALE)
-        self._mujoco.mjr_setBuffer(self._mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._scene = self._mujoco.MjvScene(model, _MAX_GEOMS)
         self._options = self._mujoco.MjvOption()
         self._camera = self._mujoco.MjvCamera()
@@ -78,6 +77,8 @@ class OffscreenRenderer:
     ) -> NDArray[np.uint8]:
         mujoco = self._mujoco
         _make_current(mujoco)
+        # The GL context is shared: another world may have bound its own buffer.
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         for group in range(mujoco.mjNGROUP):
             self._options.geomgroup[group] = group != hidden_group
         self._camera.fixedcamid = self._model.camera(camera).id

@@ -152,7 +152,9 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         floor=_sample_surface(rng, FLOOR_TEXTURES),
         walls=_sample_surface(rng, WALL_TEXTURES),
         lighting=_sample_lighting(rng, size),
-        camera=CameraMount(height=float(rng.uniform(0.28, 0.32)), pitch=math.radians(float(rng.uniform(5.0, 11.0)))),
+        camera=CameraMount(
+            height=float(rng.uniform(0.28, 0.32)), pitch=math.radians(float(rng.uniform(5.0, 11.0)))
+        ),
         start_pose=sample_free_pose(rng, size, objects),
     )
 
@@ -176,7 +178,7 @@ def is_free(x: float, y: float, size: tuple[float, float], objects: tuple[SceneO
 
 
 def _sample_names(rng: np.random.Generator, count: int) -> list[str]:
-    """Unique names: the first at random, a look-alike of each kind where there is room, the rest at random."""
+    """Unique names: the first at random, one look-alike of each kind, the rest at random."""
     first = str(rng.choice(NAMES))
     color, shape = first.split()
     same_color = [f"{color} {other}" for other in SHAPES if other != shape]
@@ -208,7 +210,9 @@ def _sample_object(rng: np.random.Generator, name: str, x: float, y: float) -> S
     middle, spread = _HSV[color]
     hue, saturation, value = (float(m + rng.uniform(-s, s)) for m, s in zip(middle, spread, strict=True))
     rgb = colorsys.hsv_to_rgb(hue % 1.0, min(saturation, 1.0), min(value, 1.0))
-    return SceneObject(color, shape, x, y, radius * scale, height * scale, float(rng.uniform(-math.pi, math.pi)), rgb)
+    return SceneObject(
+        color, shape, x, y, radius * scale, height * scale, float(rng.uniform(-math.pi, math.pi)), rgb
+    )
 
 
 def _sample_surface(rng: np.random.Generator, textures: tuple[str, ...]) -> Surface:

@@ -1,11 +1,10 @@
-"""Grounding views: camera pictures of many rooms with every pixel labelled, and sentences that name what is there."""
+"""Grounding views: pictures of many rooms with every pixel labelled, and sentences that name what is seen."""
 
 from __future__ import annotations
 
 import json
 import math
 import multiprocessing
-import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from pathlib import Path
@@ -26,7 +25,7 @@ FACING_SHARE = 0.8  # of the views look roughly towards an object
 
 
 def render_views(out_dir: Path, count: int, seed: int, workers: int = 1) -> None:
-    """Render views number 0 to `count - 1` of the series `seed` into `out_dir`, in shards of 2,000, and views.json.
+    """Render views 0 to `count - 1` of the series `seed` into `out_dir`: shards of 2,000, and views.json.
 
     A shard appears under its name when it is complete; one that is there already is not rendered again.
 
@@ -63,7 +62,7 @@ def render_shard(out_dir: Path, seed: int, shard: int) -> None:
     path = _shard_path(out_dir, seed, shard)
     temporary = path.with_suffix(".part")
     save_file({"rgb": rgb, "classes": classes}, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _views_of_a_room(rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -90,10 +89,13 @@ def _views_of_a_room(rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArr
 def _write_index(path: Path) -> None:
     phrases = {name: [f"the {name}", *sentences(TaskKind.GO_TO, name)] for name in NAMES}
     others = (kind for kind in TaskKind if kind is not TaskKind.GO_TO)
-    index = {"classes": NAMES, "phrases": {**phrases, "": [text for kind in others for text in sentences(kind)]}}
+    index = {
+        "classes": NAMES,
+        "phrases": {**phrases, "": [text for kind in others for text in sentences(kind)]},
+    }
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _shard_path(out_dir: Path, seed: int, shard: int) -> Path:

@@ -1,4 +1,4 @@
-"""The simulated world: a room, the robot's base in it, contacts and the robot's camera. Steppable, seeded, no ROS."""
+"""The simulated world: a room, the robot's base, contacts and its camera. Steppable, seeded, no ROS."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class World:
             config: of the robot.
 
         Raises:
-            RendererError: the system library for offscreen rendering is missing; the message names its package.
+            RendererError: the library for offscreen rendering is missing; the message names its package.
         """
         self._mujoco: Any = load_mujoco()
         self.scene = scene
@@ -98,7 +98,7 @@ class World:
         return self.drive.velocity
 
     def move_robot(self, pose: Pose2D) -> None:
-        """Put the robot somewhere else, standing still (for views; a drive goes through `command` and `step`)."""
+        """Put the robot somewhere else, standing still (for views; driving is by `command` and `step`)."""
         self.drive.block(pose)
         self._place()
 
@@ -133,7 +133,9 @@ class World:
 
     def render(self) -> NDArray[np.uint8]:
         """Picture of the robot's camera, RGB uint8 (120, 160, 3)."""
-        return self._renderer.picture(self._data, "camera", CAMERA_WIDTH, CAMERA_HEIGHT, hidden_group=ROBOT_GROUP)
+        return self._renderer.picture(
+            self._data, "camera", CAMERA_WIDTH, CAMERA_HEIGHT, hidden_group=ROBOT_GROUP
+        )
 
     def segment(self) -> NDArray[np.uint8]:
         """What each pixel of the camera shows: uint8 (120, 160).
@@ -154,7 +156,9 @@ class World:
 
     def top_view(self) -> NDArray[np.uint8]:
         """The room from above with the robot in it, RGB uint8 (480, 480, 3); x to the right, y up."""
-        return self._renderer.picture(self._data, "top", TOP_VIEW_SIZE, TOP_VIEW_SIZE, hidden_group=CEILING_GROUP)
+        return self._renderer.picture(
+            self._data, "top", TOP_VIEW_SIZE, TOP_VIEW_SIZE, hidden_group=CEILING_GROUP
+        )
 
     def top_view_pixel(self, x: float, y: float) -> tuple[float, float]:
         """Column and row in `top_view` of a point on the floor (m, room frame)."""
@@ -205,7 +209,9 @@ def _build(mujoco: Any, scene: Scene, rng: np.random.Generator) -> tuple[Any, ND
     _add_material(mujoco, spec, "floor", scene.floor, rng)
     _add_material(mujoco, spec, "walls", scene.walls, rng)
     plane = mujoco.mjtGeom.mjGEOM_PLANE
-    world.add_geom(name="floor", type=plane, size=[half_x, half_y, 0.1], material="floor", contype=0, conaffinity=0)
+    world.add_geom(
+        name="floor", type=plane, size=[half_x, half_y, 0.1], material="floor", contype=0, conaffinity=0
+    )
     world.add_geom(
         name="ceiling",
         type=plane,
@@ -265,7 +271,9 @@ def _add_material(mujoco: Any, spec: Any, name: str, surface: Surface, rng: np.r
     )
     textures = [""] * int(mujoco.mjtTextureRole.mjNTEXROLE)
     textures[int(mujoco.mjtTextureRole.mjTEXROLE_RGB)] = name
-    spec.add_material(name=name, textures=textures, texrepeat=[surface.repeat] * 2, specular=0.1, shininess=0.1)
+    spec.add_material(
+        name=name, textures=textures, texrepeat=[surface.repeat] * 2, specular=0.1, shininess=0.1
+    )
 
 
 def _add_object(mujoco: Any, spec: Any, item: SceneObject) -> None:

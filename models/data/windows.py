@@ -37,8 +37,8 @@ def label_chunks(episode: Episode, config: PolicyConfig) -> ChunkLabels:
     index = np.searchsorted(episode.command_stamps, times - 1e-6)
     inside = index < len(episode.commands)
     velocity = episode.commands[np.minimum(index, len(episode.commands) - 1)]
+    answered = np.where(inside, episode.command_stamps[np.minimum(index, len(episode.commands) - 1)], episode.end)
     done_since = episode.done_since
-    finished = done_since < episode.end
-    stop = (times >= done_since - 1e-6) & finished
+    stop = (answered >= done_since) & (done_since < episode.end)
     velocity = np.where((inside | ~stop)[..., None], velocity, 0.0).astype(np.float32)
     return ChunkLabels(velocity, stop.astype(np.float32), inside | stop)

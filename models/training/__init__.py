@@ -1,5 +1,5 @@
 """Training: words are grounded in pictures first, then runs are imitated."""
 
-from .train import train
+from .run import train
 
 __all__ = ["train"]

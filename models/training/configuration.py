@@ -33,8 +33,10 @@ class GroundingConfig(Strict):
 
     views: Path
     validation_views: int = Field(gt=0)
-    optimizer: OptimizerConfig
-    absent_share: float = Field(ge=0.0, le=1.0, description="share of Kosmos-2 prompts that name something not there")
+    clip: OptimizerConfig
+    kosmos2: OptimizerConfig
+    instructions_per_view: int = Field(gt=0, description="Kosmos-2 prompts for each picture of a batch")
+    absent_share: float = Field(ge=0.0, le=1.0, description="share of these that name nothing in the picture")
 
 
 class ImitationConfig(Strict):

@@ -1,7 +1,9 @@
-"""First stage: the words are grounded. CLIP learns patch by patch what is where, Kosmos-2's action token where to look.
+"""Grounding: words are tied to what is seen before any run is imitated.
 
 Imitation alone does not teach a small policy to listen: its loss is low long before the words matter. Here they are
-all that matters: every picture is compared with every name, look-alikes and absent things included.
+all that matters. CLIP comes first: every patch of a picture is compared with every name, look-alikes and absent things
+included. Kosmos-2 then gets CLIP's vision tower, as the released model did (Peng et al., 2023), and learns to say where
+the named thing is, which is its own strength.
 """
 
 from __future__ import annotations
@@ -45,22 +47,35 @@ class LocationHead(nn.Module):
 
 
 @dataclass(frozen=True)
-class GroundingBatch:
-    """Pictures with their labels.
+class PatchBatch:
+    """Pictures, and how much of each patch shows what each sentence names.
 
     Attributes:
         pictures: uint8 (b, s, s, 3).
         texts: n sentences, compared with every picture.
-        coverage: float32 (b, n, patches), share of each patch that shows what each sentence names.
-        instructions: b sentences, one for each picture, for Kosmos-2.
-        location: float32 (b, patches + 1), where that sentence's thing is; rows sum to 1, last column: nowhere.
+        coverage: float32 (b, n, patches).
     """
 
     pictures: Tensor
     texts: list[str]
     coverage: Tensor
+
+
+@dataclass(frozen=True)
+class LocationBatch:
+    """Pictures with k instructions each.
+
+    Attributes:
+        pictures: uint8 (b, s, s, 3).
+        instructions: b * k sentences, those of one picture side by side.
+        location: float32 (b * k, patches + 1), where the thing named is; rows sum to 1, last column: nowhere.
+        objects: bool (b * k, patches), patches that show any named thing.
+    """
+
+    pictures: Tensor
     instructions: list[str]
     location: Tensor
+    objects: Tensor
 
 
 def check_similarity_prompts(prompts: tuple[str, ...]) -> tuple[str, ...]:
@@ -78,108 +93,156 @@ def check_similarity_prompts(prompts: tuple[str, ...]) -> tuple[str, ...]:
     return constant
 
 
-def draw_batch(
+def draw_patch_batch(
     views: GroundingViews,
     rows: NDArray[np.int64],
     grid: int,
     prompts: tuple[str, ...],
-    absent_share: float,
     rng: np.random.Generator,
-) -> GroundingBatch:
-    """Label the views of `rows`, with sentences drawn by `rng`."""
+) -> PatchBatch:
+    """Label every patch of the views of `rows` with one sentence per class, one that names nothing, and the prompts."""
+    pictures, shares = _mirrored(views, rows, grid, rng)
     index = views.index
-    shares = patch_coverage(views.classes[rows], grid)
     named = shares[:, 1 : len(index.classes) + 1]
-    texts = [str(rng.choice(index.phrases[name])) for name in (*index.classes, "")]
     coverage = [named, np.zeros_like(named[:, :1])]
     for prompt in prompts:
         labels = SCENE_PROMPTS[prompt]
         part = named if labels is None else shares[:, list(labels)]
         coverage.append(part.sum(axis=1, keepdims=True))
-    instructions, location = _draw_instructions(index, named, absent_share, rng)
-    return GroundingBatch(
-        pictures=torch.from_numpy(views.rgb[rows]),
-        texts=[*texts, *prompts],
-        coverage=torch.from_numpy(np.concatenate(coverage, axis=1)),
-        instructions=instructions,
-        location=torch.from_numpy(location),
+    texts = [str(rng.choice(index.phrases[name])) for name in (*index.classes, "")]
+    return PatchBatch(
+        torch.from_numpy(pictures), [*texts, *prompts], torch.from_numpy(np.concatenate(coverage, axis=1))
     )
 
 
-def _draw_instructions(
-    index: ViewsIndex, named: NDArray[np.float32], absent_share: float, rng: np.random.Generator
-) -> tuple[list[str], NDArray[np.float32]]:
-    batch, _, patches = named.shape
-    instructions: list[str] = []
-    location = np.zeros((batch, patches + 1), dtype=np.float32)
+def draw_location_batch(
+    views: GroundingViews,
+    rows: NDArray[np.int64],
+    grid: int,
+    instructions_per_view: int,
+    absent_share: float,
+    rng: np.random.Generator,
+) -> LocationBatch:
+    """Draw instructions for the views of `rows`: most name something visible, the others nothing that can be seen."""
+    pictures, shares = _mirrored(views, rows, grid, rng)
+    index = views.index
+    named = shares[:, 1 : len(index.classes) + 1]
+    patches = named.shape[2]
     totals = named.sum(axis=2)
-    for row in range(batch):
+    location = np.zeros((len(rows) * instructions_per_view, patches + 1), dtype=np.float32)
+    instructions: list[str] = []
+    for number in range(len(location)):
+        row = number // instructions_per_view
         visible = np.flatnonzero(totals[row] >= VISIBLE)
         if len(visible) and rng.random() >= absent_share:
             chosen = int(rng.choice(visible))
             name = index.classes[chosen]
-            location[row, :patches] = named[row, chosen] / totals[row, chosen]
+            location[number, :patches] = named[row, chosen] / totals[row, chosen]
         else:
             absent = [index.classes[i] for i in np.flatnonzero(totals[row] == 0.0)]
             name = str(rng.choice([*absent, "", "", ""]))
-            location[row, patches] = 1.0
+            location[number, patches] = 1.0
         instructions.append(str(rng.choice(index.phrases[name])))
-    return instructions, location
+    objects = np.repeat(named.sum(axis=1) > 0.0, instructions_per_view, axis=0)
+    return LocationBatch(
+        torch.from_numpy(pictures), instructions, torch.from_numpy(location), torch.from_numpy(objects)
+    )
 
 
-def grounding_losses(
-    model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: GroundingBatch
-) -> tuple[Tensor, Tensor]:
-    """Losses of both towers: (patch-by-patch sigmoid loss of CLIP, cross-entropy of Kosmos-2's location)."""
-    logits = clip_logits(model, encoder, batch)
-    target = (batch.coverage * COVERAGE_GAIN).clamp(max=1.0)
-    loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
-    dense = loss / target.sum().clamp(min=1.0)
-    location = nn.functional.cross_entropy(location_logits(model, encoder, head, batch), batch.location)
-    return dense, location
+def _mirrored(
+    views: GroundingViews, rows: NDArray[np.int64], grid: int, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Pictures of `rows`, every other one mirrored, and the coverage of their patches by label."""
+    pictures, classes = views.rgb[rows], views.classes[rows]
+    mirrored = rng.random(len(rows)) < 0.5
+    pictures[mirrored] = pictures[mirrored, :, ::-1]
+    classes[mirrored] = classes[mirrored, :, ::-1]
+    return pictures, patch_coverage(classes, grid)
 
 
-def clip_logits(model: VLAModel, encoder: InstructionEncoder, batch: GroundingBatch) -> Tensor:
-    """Similarity logits of every patch with every text, (b, n, patches)."""
+def patch_loss(model: VLAModel, encoder: InstructionEncoder, batch: PatchBatch) -> Tensor:
+    """CLIP's loss: binary cross-entropy of each patch with each sentence, per positive."""
     ids, mask = encode(encoder.clip_tokenizer, batch.texts, model.config.clip_text_length)
     _, patches = model.clip.encode_image(normalise(batch.pictures, model.config.image))
-    return model.clip.similarity(patches, model.clip.encode_text(ids, mask))
+    logits = model.clip.similarity(patches, model.clip.encode_text(ids, mask))
+    target = (batch.coverage * COVERAGE_GAIN).clamp(max=1.0)
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
+    return loss / target.sum().clamp(min=1.0)
+
+
+def take_vision_tower(model: VLAModel) -> None:
+    """Copy CLIP's vision tower into Kosmos-2's, and freeze it there.
+
+    Raises:
+        TrainingConfigError: the towers are not of the same shape.
+    """
+    tower = model.kosmos2.kosmos2.vision_model.model
+    source = model.clip.clip.vision_model.state_dict()
+    own = tower.state_dict()
+    differing = sorted(
+        {name.removeprefix("vision_model.") for name in source} ^ set(own)
+        | {name for name, value in own.items() if name in source and source[name].shape != value.shape}
+    )
+    if differing:
+        raise TrainingConfigError(
+            "policy.kosmos2.vision_config and policy.clip.vision_config must describe the same tower; "
+            f"these weights differ: {', '.join(differing[:5])}"
+        )
+    tower.load_state_dict(source)
+    tower.requires_grad_(False)
 
 
 def location_logits(
-    model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: GroundingBatch
+    model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: LocationBatch
 ) -> Tensor:
-    """Logits of where Kosmos-2's action token looks, (b, patches + 1)."""
+    """Logits of where Kosmos-2's action token looks, (b * k, patches + 1)."""
     prompts = [model.config.prompt.replace("{instruction}", text) for text in batch.instructions]
     ids, mask = encode(encoder.kosmos2_tokenizer, prompts, model.config.kosmos2_text_length)
     latents = model.kosmos2.encode_image(normalise(batch.pictures, model.config.image))
+    latents = latents.repeat_interleave(len(prompts) // len(latents), dim=0)
     return head(model.kosmos2.read_action(latents, ids, mask))  # type: ignore[no-any-return]
 
 
+def location_loss(
+    model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: LocationBatch
+) -> Tensor:
+    """Kosmos-2's loss: cross-entropy of where the named thing is."""
+    return nn.functional.cross_entropy(location_logits(model, encoder, head, batch), batch.location)
+
+
 @torch.inference_mode()
-def pointing_accuracy(
-    model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: GroundingBatch
-) -> dict[str, float]:
-    """How often the towers point at the named thing: the best patch shows it (visible things only).
+def clip_pointing(model: VLAModel, encoder: InstructionEncoder, batch: LocationBatch) -> dict[str, float]:
+    """How often CLIP's best patch shows the named thing (visible things only), with what knowing less would give.
 
     Returns:
-        `clip`, `kosmos2`: accuracies on each picture's instruction; `chance`: a patch drawn at random;
-        `any_object`: a patch drawn at random among those that show any named thing (what ignoring the words gives);
-        `kosmos2_absent`: how often `nowhere` is said when it is.
+        `accuracy`; `any_object`: for a patch drawn among those that show any named thing, as if the words were not
+        heard; `chance`: for any patch.
     """
-    seen = batch.location[:, -1] == 0.0
-    logits = location_logits(model, encoder, head, batch)
     ids, mask = encode(encoder.clip_tokenizer, batch.instructions, model.config.clip_text_length)
     _, patches = model.clip.encode_image(normalise(batch.pictures, model.config.image))
+    patches = patches.repeat_interleave(len(ids) // len(patches), dim=0)
     similarity = model.clip.similarity(patches, model.clip.encode_text(ids, mask).unsqueeze(1))[:, 0]
+    seen = batch.location[:, -1] == 0.0
     shows = batch.location[:, :-1] > 0.0
-    named = len(batch.texts) - sum(text in SCENE_PROMPTS for text in batch.texts) - 1
-    objects = batch.coverage[:, :named].sum(dim=1) > 0.0
-    share = shows.sum(dim=1) / objects.sum(dim=1).clamp(min=1)
+    share = shows.sum(dim=1) / batch.objects.sum(dim=1).clamp(min=1)
     return {
-        "clip": float(shows.gather(1, similarity.argmax(dim=1, keepdim=True))[seen].float().mean()),
-        "kosmos2": float(shows.gather(1, logits[:, :-1].argmax(dim=1, keepdim=True))[seen].float().mean()),
-        "chance": float(shows[seen].float().mean()),
+        "accuracy": float(shows.gather(1, similarity.argmax(dim=1, keepdim=True))[seen].float().mean()),
         "any_object": float(share[seen].mean()),
-        "kosmos2_absent": float((logits.argmax(dim=1) == logits.shape[1] - 1)[~seen].float().mean()),
+        "chance": float(shows[seen].float().mean()),
+    }
+
+
+@torch.inference_mode()
+def kosmos2_pointing(
+    model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: LocationBatch
+) -> dict[str, float]:
+    """The same for Kosmos-2's best patch, and how often it says `nowhere` when that is so and when it is not."""
+    logits = location_logits(model, encoder, head, batch)
+    nowhere = logits.argmax(dim=1) == logits.shape[1] - 1
+    seen = batch.location[:, -1] == 0.0
+    shows = batch.location[:, :-1] > 0.0
+    return {
+        "accuracy": float(shows.gather(1, logits[:, :-1].argmax(dim=1, keepdim=True))[seen].float().mean()),
+        "nowhere_when_absent": float(nowhere[~seen].float().mean()),
+        "nowhere_when_visible": float(nowhere[seen].float().mean()),
     }

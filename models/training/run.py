@@ -26,7 +26,18 @@ from ..policy import VLAPolicy
 from ..policy_directory import PolicyParts
 from ..text import train_tokenizer
 from .configuration import OptimizerConfig, TrainingConfig, read_training_config
-from .grounding import LocationHead, check_similarity_prompts, draw_batch, grounding_losses, pointing_accuracy
+from .grounding import (
+    LocationBatch,
+    LocationHead,
+    check_similarity_prompts,
+    clip_pointing,
+    draw_location_batch,
+    draw_patch_batch,
+    kosmos2_pointing,
+    location_loss,
+    patch_loss,
+    take_vision_tower,
+)
 from .imitation import (
     FeatureEpisodes,
     action_errors,
@@ -39,7 +50,7 @@ from .memory import keep_freed_memory
 from .model_card import model_card
 from .optimization import Checkpoint, make_optimizer, optimizer_step
 
-VALIDATE_EVERY = 500
+VALIDATE_EVERY = 250
 console = Console()
 
 
@@ -123,55 +134,88 @@ def make_encoder(config: TrainingConfig, instructions: list[str]) -> Instruction
 
 def ground(
     config: TrainingConfig, model: VLAModel, encoder: InstructionEncoder, prompts: tuple[str, ...], log: SummaryWriter
-) -> dict[str, float]:
-    """First stage; trains both towers and returns the pointing accuracies on held-out views."""
-    stage = config.grounding
-    grid = model.clip.grid
-    head = LocationHead(model.kosmos2.feature_size, model.clip.patches)
-    optimizer, schedule = make_optimizer([model.kosmos2, model.clip, head], stage.optimizer)
-    checkpoint = Checkpoint(
-        config.checkpoints / "grounding.pt",
-        {"kosmos2": model.kosmos2, "clip": model.clip, "location": head},
-        optimizer,
-        schedule,
-    )
-    done = checkpoint.resume()
-    views = read_views(stage.views, config.policy.image.size)
-    if len(views) <= stage.validation_views:
-        raise DataError(f"{stage.views} holds {len(views)} views, {stage.validation_views} of them are for validation")
-    # Views of one scene lie side by side, so that the last ones are of scenes not trained on.
-    train_count = len(views) - stage.validation_views
+) -> dict[str, dict[str, float]]:
+    """First stage; trains CLIP, then Kosmos-2, and returns their pointing accuracies on held-out views."""
+    views = read_views(config.grounding.views, config.policy.image.size)
+    if len(views) <= config.grounding.validation_views:
+        raise DataError(
+            f"{config.grounding.views} holds {len(views)} views, "
+            f"{config.grounding.validation_views} of them are for validation"
+        )
+    return {
+        "clip": _ground_clip(config, model, encoder, prompts, views, log),
+        "kosmos2": _ground_kosmos2(config, model, encoder, views, log),
+    }
 
-    def step(number: int, rng: np.random.Generator) -> dict[str, float]:
+
+def _ground_clip(
+    config: TrainingConfig,
+    model: VLAModel,
+    encoder: InstructionEncoder,
+    prompts: tuple[str, ...],
+    views: GroundingViews,
+    log: SummaryWriter,
+) -> dict[str, float]:
+    stage = config.grounding
+    optimizer, schedule = make_optimizer([model.clip], stage.clip)
+    checkpoint = Checkpoint(config.checkpoints / "clip.pt", {"clip": model.clip}, optimizer, schedule)
+
+    def step(rng: np.random.Generator) -> dict[str, float]:
         model.train()
-        rows = rng.integers(0, train_count, stage.optimizer.batch_size)
-        batch = draw_batch(views, rows, grid, prompts, stage.absent_share, rng)
-        dense, location = grounding_losses(model, encoder, head, batch)
-        optimizer_step(dense + location, optimizer, schedule, stage.optimizer.gradient_norm)
-        return {"clip": float(dense.detach()), "kosmos2": float(location.detach())}
+        rows = rng.integers(0, len(views) - stage.validation_views, stage.clip.batch_size)
+        loss = patch_loss(model, encoder, draw_patch_batch(views, rows, model.clip.grid, prompts, rng))
+        optimizer_step(loss, optimizer, schedule, stage.clip.gradient_norm)
+        return {"patch_loss": float(loss.detach())}
 
     def validate() -> dict[str, float]:
-        return _validate_grounding(model, encoder, head, views, train_count, grid, prompts, stage.absent_share)
+        model.eval()
+        return _mean([clip_pointing(model, encoder, batch) for batch in _validation_batches(config, model, views)])
 
-    _run_stage("grounding", config, stage.optimizer, checkpoint, done, step, validate, log)
+    _run_stage("clip", config, stage.clip, checkpoint, step, validate, log)
     return validate()
 
 
-def _validate_grounding(
-    model: VLAModel,
-    encoder: InstructionEncoder,
-    head: LocationHead,
-    views: GroundingViews,
-    train_count: int,
-    grid: int,
-    prompts: tuple[str, ...],
-    absent_share: float,
+def _ground_kosmos2(
+    config: TrainingConfig, model: VLAModel, encoder: InstructionEncoder, views: GroundingViews, log: SummaryWriter
 ) -> dict[str, float]:
-    model.eval()
-    parts: list[dict[str, float]] = []
-    for rows in _batches(np.arange(train_count, len(views)), 250):
-        batch = draw_batch(views, rows, grid, prompts, absent_share, np.random.default_rng(int(rows[0])))
-        parts.append(pointing_accuracy(model, encoder, head, batch))
+    stage = config.grounding
+    take_vision_tower(model)
+    torch.manual_seed(config.seed)
+    head = LocationHead(model.kosmos2.feature_size, model.clip.patches)
+    optimizer, schedule = make_optimizer([model.kosmos2, head], stage.kosmos2)
+    modules: dict[str, nn.Module] = {"kosmos2": model.kosmos2, "location": head}
+    checkpoint = Checkpoint(config.checkpoints / "kosmos2.pt", modules, optimizer, schedule)
+
+    def step(rng: np.random.Generator) -> dict[str, float]:
+        model.train()
+        rows = rng.integers(0, len(views) - stage.validation_views, stage.kosmos2.batch_size)
+        batch = draw_location_batch(
+            views, rows, model.clip.grid, stage.instructions_per_view, stage.absent_share, rng
+        )
+        loss = location_loss(model, encoder, head, batch)
+        optimizer_step(loss, optimizer, schedule, stage.kosmos2.gradient_norm)
+        return {"location_loss": float(loss.detach())}
+
+    def validate() -> dict[str, float]:
+        model.eval()
+        batches = _validation_batches(config, model, views)
+        return _mean([kosmos2_pointing(model, encoder, head, batch) for batch in batches])
+
+    _run_stage("kosmos2", config, stage.kosmos2, checkpoint, step, validate, log)
+    return validate()
+
+
+def _validation_batches(config: TrainingConfig, model: VLAModel, views: GroundingViews) -> Iterator[LocationBatch]:
+    """The same instructions each time, on the last views: views of one scene lie side by side, so these are of others."""
+    stage = config.grounding
+    for rows in _batches(np.arange(len(views) - stage.validation_views, len(views)), 250):
+        rng = np.random.default_rng(int(rows[0]))
+        yield draw_location_batch(
+            views, rows, model.clip.grid, stage.instructions_per_view, stage.absent_share, rng
+        )
+
+
+def _mean(parts: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
 
 
@@ -192,9 +236,8 @@ def imitate(
     optimizer, schedule = make_optimizer([model.fusion, model.head], stage.optimizer)
     modules: dict[str, nn.Module] = {"fusion": model.fusion, "head": model.head}
     checkpoint = Checkpoint(config.checkpoints / "imitation.pt", modules, optimizer, schedule)
-    done = checkpoint.resume()
 
-    def step(number: int, rng: np.random.Generator) -> dict[str, float]:
+    def step(rng: np.random.Generator) -> dict[str, float]:
         model.train()
         rows = draw_windows(data, config.policy.window, stage.optimizer.batch_size, rng)
         velocity, stop = window_loss(model, data, rows)
@@ -205,7 +248,7 @@ def imitate(
     def validate() -> dict[str, float]:
         return _validate_imitation(model, config.policy, unseen, swapped, constant)
 
-    _run_stage("imitation", config, stage.optimizer, checkpoint, done, step, validate, log)
+    _run_stage("imitation", config, stage.optimizer, checkpoint, step, validate, log)
     return validate()
 
 
@@ -243,11 +286,11 @@ def _run_stage(
     config: TrainingConfig,
     optimizer: OptimizerConfig,
     checkpoint: Checkpoint,
-    done: int,
-    step: Callable[[int, np.random.Generator], dict[str, float]],
+    step: Callable[[np.random.Generator], dict[str, float]],
     validate: Callable[[], dict[str, float]],
     log: SummaryWriter,
 ) -> None:
+    done = checkpoint.resume()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -258,7 +301,9 @@ def _run_stage(
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task(name, total=optimizer.steps, completed=done, losses="")
         for number in range(done, optimizer.steps):
-            losses = step(number, np.random.default_rng([config.seed, number]))
+            # Dropout too is drawn anew for each step, so that a resumed run repeats an unbroken one.
+            torch.manual_seed(config.seed + number)
+            losses = step(np.random.default_rng([config.seed, number]))
             progress.update(bar, advance=1, losses="  ".join(f"{key} {value:.4f}" for key, value in losses.items()))
             finished = number + 1
             if finished % 50 == 0:

@@ -1,0 +1,40 @@
+# make demo   a simulated robot follows three instructions; video and plots in out/demo
+# make test   lint, types and every test
+# make venv   only the environment, in .venv
+# make clean  removes what the others made, but not recordings, trainings and the environment
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+BIN := .venv/bin
+
+export MUJOCO_GL ?= egl
+# A sourced ROS distribution would be mixed with the ROS 2 of the environment.
+unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
+
+.PHONY: demo test lint types unit end-to-end venv clean
+
+demo: venv
+	$(BIN)/python -m mobile_vla_ros.demo
+
+test: lint types unit end-to-end
+
+lint: venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check --quiet
+
+types: venv
+	$(BIN)/mypy
+
+# One thread each: two workers share two cores.
+unit: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not e2e and not packaging"
+
+# Processes over DDS, installers: one at a time.
+end-to-end: venv
+	$(BIN)/python -m pytest -m "e2e or packaging"
+
+venv:
+	@requirements/install.sh
+
+clean:
+	rm -rf out/demo build install log .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,42 @@
+"""The simulated robot with the policy node driving it, on simulated time.
+
+ros2 launch mobile_vla_ros sim.launch.py
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Start `sim_robot`, and `policy_node` as on a robot."""
+    share = FindPackageShare("mobile_vla_ros")
+    robot = PathJoinSubstitution([share, "launch", "mobile_vla.launch.py"])
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "policy",
+                default_value=PathJoinSubstitution([share, "policies", "sim_small"]),
+                description="policy directory",
+            ),
+            DeclareLaunchArgument(
+                "sim_params_file",
+                default_value=PathJoinSubstitution([share, "config", "sim_robot.yaml"]),
+                description="parameters of sim_robot",
+            ),
+            Node(
+                package="mobile_vla_ros",
+                executable="sim_robot",
+                name="sim_robot",
+                output="screen",
+                parameters=[LaunchConfiguration("sim_params_file")],
+            ),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(robot),
+                launch_arguments={"policy": LaunchConfiguration("policy"), "use_sim_time": "true"}.items(),
+            ),
+        ]
+    )

@@ -1,0 +1,134 @@
+"""The `mobile-vla` program: recordings, training and evaluation from the command line.
+
+Each subcommand calls one function of the packages; torch and the simulator are imported only when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from mobile_vla_models import DataError, PolicyDirectoryError, TrainingConfigError
+
+from .share import SHIPPED_POLICY, share_path
+from .sim.gl import RendererError
+
+USER_ERRORS = (DataError, PolicyDirectoryError, TrainingConfigError, RendererError, OSError)
+
+app = typer.Typer(
+    help="Wheeled robots that follow instructions in words: recordings, training, evaluation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+Seed = Annotated[int, typer.Option(min=0, help="of the random series; the same seed gives the same result")]
+Workers = Annotated[int, typer.Option(min=1, help="processes")]
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Option(help="training configuration, such as config/train/sim_small.yaml")],
+) -> None:
+    """Train a policy as a configuration says, and write its policy directory."""
+    from mobile_vla_models.training import train as run
+
+    Console().print(f"policy written to {run(config)}")
+
+
+@app.command()
+def evaluate(
+    *,
+    sim: Annotated[bool, typer.Option("--sim", help="drive the simulated robot")] = False,
+    policy: Annotated[
+        Path | None, typer.Option(help="policy directory; the shipped one if not given")
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=2, help="held-out rooms, one task each")] = 100,
+    seed: Seed = 0,
+    swap_pairs: Annotated[
+        int, typer.Option(min=0, help="starts that are driven twice, with the words swapped")
+    ] = 30,
+    latency: Annotated[float, typer.Option(min=0.0, help="s from a frame to its plan")] = 0.1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="also write every result here")] = None,
+) -> None:
+    """Drive a policy in closed loop over held-out rooms, beside three baselines, and swap its words."""
+    if not sim:
+        raise typer.BadParameter("say --sim: closed loop in simulation is the evaluation there is")
+    from .evaluation.closed_loop import evaluate as run
+    from .evaluation.report import kind_table, score_table, swap_table, write_json
+    from .evaluation.swap import swap_test
+
+    directory = policy if policy is not None else share_path(SHIPPED_POLICY)
+    console = Console()
+    console.print(f"policy {directory}")
+    scores = run(directory, episodes, seed, latency)
+    pairs = swap_test(directory, swap_pairs, seed, latency) if swap_pairs else []
+    console.print(score_table(scores), kind_table(scores[0]))
+    if pairs:
+        console.print(swap_table(pairs))
+    if json_file is not None:
+        setting = {"policy": str(directory), "seed": seed, "latency": latency}
+        results = {
+            "closed_loop": [score.to_dict() for score in scores],
+            "swap": [pair.to_dict() for pair in pairs],
+        }
+        write_json(json_file, {**setting, **results})
+
+
+@app.command()
+def record(
+    out: Annotated[Path, typer.Option(help="folder for the bags, one folder each")],
+    bags: Annotated[int, typer.Option(min=1, help="recordings; those that are there already are kept")],
+    seed: Seed = 0,
+    workers: Workers = 2,
+) -> None:
+    """Record the expert in simulated rooms as rosbag2 bags."""
+    from .sim.record import record as run
+
+    summary = run(out, bags, seed, workers)
+    Console().print(
+        f"{summary.bags} bags written ({summary.tasks} instructions, {summary.seconds / 60:.1f} simulated min), "
+        f"{summary.present} already there, {summary.discarded} drives discarded"
+    )
+
+
+@app.command()
+def render_views(
+    out: Annotated[Path, typer.Option(help="folder for the shards and views.json")],
+    count: Annotated[int, typer.Option(min=1, help="pictures, a multiple of 2000")],
+    seed: Seed = 0,
+    workers: Workers = 2,
+) -> None:
+    """Render labelled pictures of simulated rooms, for grounding words in them."""
+    from .sim.views import SHARD
+    from .sim.views import render_views as run
+
+    if count % SHARD:
+        raise typer.BadParameter(f"{count} is not a multiple of {SHARD}", param_hint="--count")
+    run(out, count, seed, workers)
+
+
+def main() -> None:
+    """Run the program; what a user can mend is said in one line, with exit code 2."""
+    try:
+        app()
+    except USER_ERRORS as error:
+        _refuse(str(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("", "mobile_vla_ros", "mobile_vla_models"):
+            raise
+        _refuse(f"this needs the Python package {error.name}; README.md says how to install what is missing")
+
+
+def _refuse(reason: str) -> None:
+    Console(stderr=True).print(f"[red]error:[/red] {escape(reason)}", highlight=False, soft_wrap=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

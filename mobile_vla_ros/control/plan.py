@@ -1,0 +1,77 @@
+"""A timed plan: what to do when, computed from one camera frame for one instruction."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ActionPlan:
+    """Velocities and stop probabilities on a time grid that begins at the stamp of the frame they answer.
+
+    Attributes:
+        stamp: s, stamp of the frame, on the clock that `now` is read from.
+        dt: s between rows.
+        velocity: float (n, 2); columns are linear_x (m/s) and angular_z (rad/s); row k holds at stamp + k *
+            dt.
+        stop: float (n,); probability in [0, 1] that the task is done at that time.
+        instruction_id: which instruction the plan answers.
+    """
+
+    stamp: float
+    dt: float
+    velocity: NDArray[np.floating]
+    stop: NDArray[np.floating]
+    instruction_id: int
+
+    @property
+    def end(self) -> float:
+        """Time of the last row, s."""
+        return self.stamp + (len(self.velocity) - 1) * self.dt
+
+    def at(self, now: float) -> tuple[float, float] | None:
+        """Velocity (m/s, rad/s) wanted at `now` (s), linear between rows.
+
+        None past the last row and more than one dt before the first; up to one dt before it, the first row
+        holds (the clock that stamps frames may run a little ahead).
+        """
+        row = self._row(now)
+        if row is None:
+            return None
+        return _interpolated(self.velocity[:, 0], row), _interpolated(self.velocity[:, 1], row)
+
+    def stop_at(self, now: float) -> float | None:
+        """Probability that the task is done at `now` (s), linear between rows; None where `at` is None."""
+        row = self._row(now)
+        return None if row is None else _interpolated(self.stop, row)
+
+    def defect(self) -> str | None:
+        """What makes this plan unfit for use (not finite, wrong shape, no probability); None if nothing."""
+        if not (math.isfinite(self.stamp) and math.isfinite(self.dt) and self.dt > 0.0):
+            return f"stamp {self.stamp} s, dt {self.dt} s: expected finite, dt above 0"
+        if self.velocity.ndim != 2 or self.velocity.shape[1] != 2 or len(self.velocity) == 0:
+            return f"velocity has shape {self.velocity.shape}: expected (n, 2)"
+        if self.stop.shape != (len(self.velocity),):
+            return f"stop has shape {self.stop.shape}: expected ({len(self.velocity)},)"
+        if not np.isfinite(self.velocity).all():
+            return "velocity is not finite"
+        if not ((self.stop >= 0.0) & (self.stop <= 1.0)).all():
+            return "stop is not a probability in [0, 1]"
+        return None
+
+    def _row(self, now: float) -> float | None:
+        row = (now - self.stamp) / self.dt
+        last = len(self.velocity) - 1
+        # Stamps are sums of floats: a hair past the last row is still the last row. NaN compares false: None.
+        return min(max(row, 0.0), float(last)) if -1.0 <= row <= last + 1e-6 else None
+
+
+def _interpolated(values: NDArray[np.floating], row: float) -> float:
+    before = int(row)
+    after = min(before + 1, len(values) - 1)
+    share = row - before
+    return (1.0 - share) * float(values[before]) + share * float(values[after])

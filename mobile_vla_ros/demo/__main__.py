@@ -1,0 +1,83 @@
+"""`python -m mobile_vla_ros.demo`: a simulated robot follows instructions, over real DDS, before your eyes.
+
+Exit code 0: it did as told. 1: it did not. 2: the demonstration could not be held. 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..share import SHIPPED_POLICY, share_path
+from ..sim.gl import RendererError
+from .errors import DemoError
+
+DEFAULT_SEED = 1
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def demo(
+    *,
+    policy: Annotated[Path | None, typer.Option(help="policy directory [default: the shipped one]")] = None,
+    out: Annotated[Path, typer.Option(help="folder for video, plot and logs")] = Path("out/demo"),
+    seed: Annotated[int, typer.Option(min=0, help="of the room")] = DEFAULT_SEED,
+    instruction: Annotated[
+        list[str] | None,
+        typer.Option(help="what to tell the robot; repeatable [default: three that suit the room]"),
+    ] = None,
+) -> None:
+    """Start a simulated robot and the policy node, tell the robot what to do, and film it."""
+    directory = find_policy(policy)
+    from .run import DemoConfig, hold_demo
+
+    config = DemoConfig(directory, out, seed, tuple(instruction or ()))
+    if not hold_demo(config, Console(highlight=False)):
+        raise typer.Exit(1)
+
+
+def find_policy(policy: Path | None) -> Path:
+    """The policy directory, absolute; None stands for the shipped one.
+
+    Raises:
+        DemoError: there is none.
+    """
+    if policy is None:
+        try:
+            return share_path(SHIPPED_POLICY)
+        except FileNotFoundError as error:
+            raise DemoError(
+                f"{error}; train it (mobile-vla train --config config/train/sim_small.yaml) "
+                "or name another one with --policy"
+            ) from error
+    if not (policy / "config.json").is_file():
+        raise DemoError(f"{policy} is not a policy directory: there is no {policy / 'config.json'}")
+    return policy.resolve()
+
+
+def main() -> None:
+    """Run the demonstration; what a user can mend is said in one message, with exit code 2."""
+    for number in INTERRUPTIONS:
+        signal.signal(number, _interrupt)
+    try:
+        typer.run(demo)
+    except (DemoError, RendererError) as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error:[/red] {escape(str(error))}")
+        sys.exit(2)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Leave, and let nothing interrupt the leaving."""
+    for interruption in INTERRUPTIONS:
+        signal.signal(interruption, lambda *_: None)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""A ROS domain of our own, on this machine only."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from .errors import DemoError
+
+DOMAINS = range(1, 101)  # their ports lie below those that Linux gives to programs that ask for any
+_BASE_PORT, _DOMAIN_GAIN, _UNICAST_OFFSET = 7400, 250, 10  # of DDS: the port of a domain's first participant
+
+
+def free_domain() -> int:
+    """A domain id that no participant on this machine uses; where to begin looking depends on the process id.
+
+    Raises:
+        DemoError: all are taken.
+    """
+    for step in range(len(DOMAINS)):
+        domain = DOMAINS[(os.getpid() + step) % len(DOMAINS)]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", _BASE_PORT + _DOMAIN_GAIN * domain + _UNICAST_OFFSET))
+            except OSError:
+                continue
+        return domain
+    raise DemoError(f"every ROS domain from {DOMAINS[0]} to {DOMAINS[-1]} is in use on this machine")
+
+
+def use_domain(domain: int) -> dict[str, str]:
+    """Put this process into the domain, on this machine only; returns the environment for children."""
+    os.environ["ROS_DOMAIN_ID"] = str(domain)
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ.pop("ROS_STATIC_PEERS", None)
+    os.environ.pop("ROS_LOCALHOST_ONLY", None)  # overrides the discovery range, with a warning
+    return dict(os.environ)

@@ -1,0 +1,7 @@
+"""What can go wrong in a demonstration."""
+
+from __future__ import annotations
+
+
+class DemoError(RuntimeError):
+    """The demonstration cannot begin or go on; the message says why and what can be done."""

@@ -1,0 +1,1 @@
+"""Closed-loop evaluation in simulation, with baselines beside every figure."""

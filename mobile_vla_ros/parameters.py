@@ -1,0 +1,64 @@
+"""Parameters of our nodes: typed, described, within a range, fixed at the start; unknown ones are refused."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from .node_process import StartError
+
+Value = TypeVar("Value", bool, int, float, str)
+
+
+def declare(
+    node: Node,
+    name: str,
+    default: Value,
+    description: str,
+    *,
+    between: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+) -> Value:
+    """Declare a read-only parameter; the value it got from file or command line, else `default`.
+
+    Args:
+        node: whose parameter.
+        name: of the parameter.
+        default: also fixes the type.
+        description: for `ros2 param describe`; with the unit.
+        between: range of a number, ends included.
+        choices: the allowed texts; empty: any.
+
+    Raises:
+        rclpy.exceptions.ParameterException: wrong type or out of range; the message names the parameter.
+        StartError: none of `choices`.
+    """
+    descriptor = ParameterDescriptor(description=description, read_only=True)
+    if choices:
+        descriptor.additional_constraints = f"one of {', '.join(choices)}"
+    if between is not None and isinstance(default, float):
+        descriptor.floating_point_range = [FloatingPointRange(from_value=between[0], to_value=between[1])]
+    elif between is not None:
+        whole = IntegerRange(from_value=int(between[0]), to_value=int(between[1]), step=1)
+        descriptor.integer_range = [whole]
+    value: Value = node.declare_parameter(name, default, descriptor).value
+    if choices and value not in choices:
+        raise StartError(f"parameter {name} is {value!r}: expected one of {', '.join(choices)}")
+    return value
+
+
+def refuse_unknown(node: Node) -> None:
+    """Refuse parameters that were given but not declared; to be called when all have been declared.
+
+    A misspelt name must not leave a robot with a value that its owner did not mean.
+
+    Raises:
+        StartError: the message names the unknown parameters, and all known ones.
+    """
+    given = node._parameter_overrides  # rclpy has no public way to ask
+    unknown = sorted(name for name in given if not node.has_parameter(name))
+    if unknown:
+        known = ", ".join(sorted(node.get_parameters_by_prefix("")))
+        raise StartError(f"unknown parameter {', '.join(unknown)}; known: {known}")

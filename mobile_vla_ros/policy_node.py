@@ -1,0 +1,280 @@
+"""`policy_node`: camera frames and an instruction in words come in, velocity commands go out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import fields
+from typing import Any, Protocol
+
+from geometry_msgs.msg import Twist, TwistStamped
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # the only place it has on Humble
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
+
+from .control import ActionPlan, Command, ControllerConfig, DriveController, DriveState, Limits, PolicyStepper
+from .control.stepper import Policy
+from .images import ImageError, check
+from .inference import BadFrame, InferenceWorker, Request
+from .node_process import RobotNode, StartError, refuse_second_instance, run
+from .parameters import declare, refuse_unknown
+
+NEWEST_FRAME = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+STATUS_PERIOD = 0.5  # s at least between two reasons of the same state
+CLOSE_TIMEOUT = 1.0  # s that shutdown waits for the policy; ros2 launch waits 5 before it gets rough
+
+
+class DrivingPolicy(Policy, Protocol):
+    """A policy with the part of its configuration that a node needs; `mobile_vla_models.VLAPolicy` is one."""
+
+    @property
+    def config(self) -> Any:
+        """Has `dt` (s) and `action.limits` (the fields of `mobile_vla_ros.control.Limits`)."""
+
+
+class PolicyNode(RobotNode):
+    """The policy on a robot.
+
+    Callbacks only store; a worker thread runs the policy; a timer on a steady clock asks the
+    `DriveController` for a command and publishes it, whatever happens elsewhere.
+
+    Args:
+        policy: what steers; None: load the policy directory that the parameter `policy` names.
+
+    Raises:
+        StartError: no or a corrupt policy directory, unknown parameters, limits that are loosened, or a node
+        of the
+            same name.
+    """
+
+    def __init__(self, policy: DrivingPolicy | None = None) -> None:
+        super().__init__("policy_node")
+        created = time.monotonic()
+        directory = declare(self, "policy", "", "policy directory")
+        device = declare(self, "device", "cpu", "torch device that runs the policy, such as cpu or cuda")
+        dtype = declare(
+            self,
+            "dtype",
+            "float32",
+            "number format of the policy",
+            choices=("float32", "bfloat16", "float16"),
+        )
+        transport = declare(
+            self,
+            "image_transport",
+            "raw",
+            "raw: sensor_msgs/Image on camera/image_raw; "
+            "compressed: sensor_msgs/CompressedImage on camera/image_raw/compressed",
+            choices=("raw", "compressed"),
+        )
+        self._stamped = declare(
+            self, "enable_stamped_cmd_vel", False, "publish TwistStamped instead of Twist on cmd_vel"
+        )
+        self._base_frame = declare(self, "base_frame", "base_link", "frame_id of a stamped cmd_vel")
+        if policy is None:
+            policy = _load(directory, device, dtype)
+        config = self._declare_controller(policy)
+        self._controller = DriveController(self._declare_limits(policy), config)
+        self._status: tuple[DriveState, str] | None = None
+        self._status_time = 0.0
+
+        self._command_publisher = self.create_publisher(
+            TwistStamped if self._stamped else Twist, "cmd_vel", NEWEST
+        )
+        self._status_publisher = self.create_publisher(String, "~/status", LATCHED)
+        self._instruction_publisher = self.create_publisher(String, "~/active_instruction", LATCHED)
+        overridable = QoSOverridingOptions.with_default_policies()
+        self.create_subscription(
+            String, "instruction", self._on_instruction, NEWEST, qos_overriding_options=overridable
+        )
+        self.create_subscription(
+            CompressedImage if transport == "compressed" else Image,
+            "camera/image_raw/compressed" if transport == "compressed" else "camera/image_raw",
+            self._on_image,
+            NEWEST_FRAME,
+            qos_overriding_options=overridable,
+        )
+        refuse_unknown(self)
+        refuse_second_instance(self, created)
+        self._worker = InferenceWorker(PolicyStepper(policy, config.dt))
+        self._timer = self.create_timer(
+            1.0 / config.control_hz, self._on_tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._instruction_publisher.publish(String(data=""))
+
+    def close(self) -> None:
+        """Publish a last zero and see it delivered; end the worker."""
+        self._timer.cancel()
+        self._publish(Command(0.0, 0.0, DriveState.STOPPED, "shut down"))
+        self._command_publisher.wait_for_all_acked(Duration(seconds=0.2))
+        self._worker.close(CLOSE_TIMEOUT)
+
+    def _declare_controller(self, policy: DrivingPolicy) -> ControllerConfig:
+        default = ControllerConfig(dt=policy.config.dt)
+        return ControllerConfig(
+            dt=policy.config.dt,
+            control_hz=declare(
+                self, "control_hz", default.control_hz, "Hz of cmd_vel", between=(10.0, 100.0)
+            ),
+            camera_timeout=declare(
+                self,
+                "camera_timeout",
+                default.camera_timeout,
+                "s without a usable frame after which cmd_vel is zero",
+                between=(0.05, 0.4),
+            ),
+            policy_timeout=declare(
+                self,
+                "policy_timeout",
+                default.policy_timeout,
+                "s that the policy may take for a frame before cmd_vel is zero; "
+                "above 0.4 a policy that hangs is noticed later than 0.5 s",
+                between=(0.05, 5.0),
+            ),
+            plan_timeout=declare(
+                self,
+                "plan_timeout",
+                default.plan_timeout,
+                "s from a frame's stamp until its plan is not followed any more",
+                between=(0.1, 10.0),
+            ),
+            stop_threshold=declare(
+                self,
+                "stop_threshold",
+                default.stop_threshold,
+                "probability from which on the task counts as done",
+                between=(0.01, 1.0),
+            ),
+            stop_confirmations=declare(
+                self,
+                "stop_confirmations",
+                default.stop_confirmations,
+                "plans in a row that must say that the task is done",
+                between=(1, 20),
+            ),
+        )
+
+    def _declare_limits(self, policy: DrivingPolicy) -> Limits:
+        limits = Limits.of(policy.config.action.limits)
+        wanted = {
+            field.name: declare(
+                self,
+                f"limits.{field.name}",
+                float(getattr(limits, field.name)),
+                "m, s, rad; the policy's own limit unless it is tightened here",
+            )
+            for field in fields(limits)
+        }
+        try:
+            return limits.tightened(wanted)
+        except ValueError as error:
+            raise StartError(f"parameter limits: {error}") from error
+
+    def _now(self) -> float:
+        return float(self.get_clock().now().nanoseconds) * 1e-9
+
+    def _on_instruction(self, message: String) -> None:
+        number = self._controller.set_instruction(message.data, self._now(), time.monotonic())
+        self._worker.discard()
+        self._instruction_publisher.publish(String(data=self._controller.instruction))
+        self.get_logger().info(f"instruction {number}: {self._controller.instruction!r}")
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        now, steady = self._now(), time.monotonic()
+        try:
+            check(message)
+        except ImageError as error:
+            self._controller.refuse_frame(str(error), steady)
+            self.get_logger().error(str(error), throttle_duration_sec=5.0)
+            return
+        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        if self._controller.on_frame(stamp, now, steady):
+            controller = self._controller
+            self._worker.submit(Request(message, stamp, controller.instruction, controller.instruction_id))
+
+    def _on_tick(self) -> None:
+        now, steady = self._now(), time.monotonic()
+        self._take_answers(now, steady)
+        command = self._controller.command(now, steady)
+        self._publish(command)
+        self._tell(command, steady)
+
+    def _take_answers(self, now: float, steady: float) -> None:
+        controller = self._controller
+        for answer in self._worker.answers():
+            if isinstance(answer, ActionPlan):
+                controller.accept(answer, now, steady)
+                if controller.refusal is not None:
+                    self.get_logger().warning(controller.refusal, throttle_duration_sec=5.0)
+            elif isinstance(answer, BadFrame):
+                controller.refuse_frame(answer.reason, steady, answer.stamp)
+                self.get_logger().error(answer.reason, throttle_duration_sec=5.0)
+            else:
+                self.get_logger().error(answer.reason)
+                if answer.instruction_id == controller.instruction_id:
+                    controller.policy_failed(answer.reason)
+        if not self._worker.alive:
+            controller.policy_failed("policy: its worker has died; restart the node")
+
+    def _publish(self, command: Command) -> None:
+        twist = Twist()
+        twist.linear.x = command.linear_x
+        twist.angular.z = command.angular_z
+        if not self._stamped:
+            self._command_publisher.publish(twist)
+            return
+        message = TwistStamped(twist=twist)
+        message.header.stamp = (
+            self.get_clock().now().to_msg()
+        )  # of publishing: who reads it computes ages from it
+        message.header.frame_id = self._base_frame
+        self._command_publisher.publish(message)
+
+    def _tell(self, command: Command, steady: float) -> None:
+        """Latch state and reason; log changes of state."""
+        status = (command.state, command.reason)
+        changed = self._status is None or self._status[0] is not command.state
+        if status == self._status or not (changed or steady - self._status_time >= STATUS_PERIOD):
+            return
+        self._status, self._status_time = status, steady
+        text = f"{command.state.value}: {command.reason}" if command.reason else command.state.value
+        self._status_publisher.publish(String(data=text))
+        if changed and command.state is DriveState.STOPPED:
+            self.get_logger().warning(text)
+        elif changed:
+            self.get_logger().info(text)
+
+
+def _load(directory: str, device: str, dtype: str) -> DrivingPolicy:
+    if not directory:
+        raise StartError("parameter policy is empty: expected the path of a policy directory")
+    try:
+        from mobile_vla_models import PolicyDirectoryError, VLAPolicy
+    except ImportError as error:
+        raise StartError(
+            f"the policy needs the Python package {error.name}, which is not installed"
+        ) from error
+    try:
+        return VLAPolicy.from_pretrained(directory, device=device, dtype=dtype)
+    except (PolicyDirectoryError, OSError) as error:
+        raise StartError(str(error)) from error
+    except RuntimeError as error:  # torch: no such device, out of memory
+        raise StartError(
+            f"policy {directory} does not load on device {device} as {dtype}: {error}"
+        ) from error
+
+
+def main() -> int:
+    """Run the node; the exit code."""
+    return run(PolicyNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

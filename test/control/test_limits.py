@@ -1,0 +1,179 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mobile_vla_ros.control.limits import Limits, VelocityLimiter
+
+POLICY = Limits(
+    linear_x_min=0.0,
+    linear_x_max=0.5,
+    angular_z_max=1.0,
+    linear_acceleration=1.0,
+    angular_acceleration=3.0,
+    linear_jerk=10.0,
+    angular_jerk=30.0,
+)
+PERIOD = 0.05
+MOST_TICKS = 2000  # no ramp takes longer
+
+positive = st.floats(0.3, 3.0)
+limits = st.builds(
+    Limits,
+    linear_x_min=st.one_of(st.just(0.0), st.floats(-3.0, -0.01)),
+    linear_x_max=positive,
+    angular_z_max=positive,
+    linear_acceleration=positive,
+    angular_acceleration=positive,
+    linear_jerk=st.floats(0.5, 100.0),
+    angular_jerk=st.floats(0.5, 100.0),
+)
+velocities = st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
+full_speed = st.tuples(st.sampled_from([-9.0, 0.0, 9.0]), st.sampled_from([-9.0, -0.5, 0.0, 0.5, 9.0]))
+steps = st.lists(
+    st.tuples(st.one_of(full_speed, velocities), st.floats(0.005, 0.1), st.integers(1, 40)),
+    min_size=1,
+    max_size=6,
+).map(lambda phases: [(target, dt) for target, dt, count in phases for _ in range(count)])
+
+
+def parallel(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    return (
+        math.isclose(a[0] * b[1], a[1] * b[0], rel_tol=1e-6, abs_tol=1e-9)
+        and a[0] * b[0] + a[1] * b[1] >= 0.0
+    )
+
+
+def reach(limiter: VelocityLimiter, target: tuple[float, float], goal: tuple[float, float]) -> None:
+    for _ in range(MOST_TICKS):
+        if limiter.towards(target, PERIOD) == goal:
+            return
+    raise AssertionError(f"{goal} is not reached")
+
+
+@given(limits, velocities)
+def test_clipping_stays_within_the_limits_and_keeps_the_curvature(
+    limits: Limits, wanted: tuple[float, float]
+) -> None:
+    v, w = limits.clipped(wanted)
+    assert limits.linear_x_min <= v <= limits.linear_x_max
+    assert abs(w) <= limits.angular_z_max
+    if limits.linear_x_min < 0.0 or wanted[0] >= 0.0:
+        assert parallel((v, w), wanted)
+    else:
+        assert v == 0.0
+        assert w == max(-limits.angular_z_max, min(limits.angular_z_max, wanted[1]))
+
+
+@given(limits, steps)
+def test_speed_acceleration_and_jerk_never_exceed_their_limits(
+    limits: Limits, steps: list[tuple[tuple[float, float], float]]
+) -> None:
+    limiter = VelocityLimiter(limits)
+    velocity, acceleration = (0.0, 0.0), (0.0, 0.0)
+    bounds = (
+        (limits.linear_x_min, limits.linear_x_max, limits.linear_acceleration, limits.linear_jerk),
+        (-limits.angular_z_max, limits.angular_z_max, limits.angular_acceleration, limits.angular_jerk),
+    )
+    for target, dt in steps:
+        after = limiter.towards(target, dt)
+        change = tuple((new - old) / dt for new, old in zip(after, velocity, strict=True))
+        for value, rate, before, (low, high, most, jerk) in zip(
+            after, change, acceleration, bounds, strict=True
+        ):
+            assert low <= value <= high
+            assert abs(rate) <= most * (1 + 1e-9)
+            assert abs(rate - before) <= jerk * dt * 1.001 + jerk * 1e-3 * 0.1 + 1e-9
+        velocity, acceleration = after, change
+
+
+@given(limits, velocities)
+def test_a_ramp_from_rest_arrives_exactly_and_keeps_its_curvature(
+    limits: Limits, target: tuple[float, float]
+) -> None:
+    limiter = VelocityLimiter(limits)
+    goal = limits.clipped(target)
+    for _ in range(MOST_TICKS):
+        velocity = limiter.towards(target, PERIOD)
+        assert parallel(velocity, goal)
+        assert all(abs(v) <= abs(g) for v, g in zip(velocity, goal, strict=True))  # no overshoot
+        if velocity == goal:
+            break
+    assert limiter.towards(target, PERIOD) == goal
+
+
+@given(limits, velocities)
+def test_a_ramp_to_rest_ends_at_exactly_zero_on_the_same_curve(
+    limits: Limits, start: tuple[float, float]
+) -> None:
+    limiter = VelocityLimiter(limits)
+    reach(limiter, start, limits.clipped(start))
+    begin = limiter.velocity
+    for _ in range(MOST_TICKS):
+        velocity = limiter.towards((0.0, 0.0), PERIOD)
+        assert parallel(velocity, begin)
+        if limiter.at_rest:
+            break
+    assert velocity == (0.0, 0.0)
+
+
+def test_slowing_down_from_full_speed_takes_less_than_a_second() -> None:
+    limiter = VelocityLimiter(POLICY)
+    reach(limiter, (0.5, 0.0), (0.5, 0.0))
+    for _ in range(19):
+        limiter.towards((0.0, 0.0), PERIOD)
+    assert limiter.at_rest
+
+
+@given(limits, steps)
+def test_stop_is_zero_at_once(limits: Limits, steps: list[tuple[tuple[float, float], float]]) -> None:
+    limiter = VelocityLimiter(limits)
+    for target, dt in steps:
+        limiter.towards(target, dt)
+    limiter.stop()
+    assert limiter.at_rest
+    assert limiter.towards((0.0, 0.0), PERIOD) == (0.0, 0.0)
+
+
+def test_a_change_of_course_in_mid_ramp_does_not_overshoot_the_speed_limit() -> None:
+    limiter = VelocityLimiter(Limits(-3.0, 3.0, 3.0, 1.0, 3.0, 10.0, 1.0))
+    velocity, acceleration = 0.0, 0.0
+    for tick in range(200):
+        after = limiter.towards((3.0, 3.0 if tick < 55 else -3.0), PERIOD)[0]
+        change = (after - velocity) / PERIOD
+        assert after <= 3.0
+        assert abs(change - acceleration) <= 10.0 * PERIOD * 1.001
+        velocity, acceleration = after, change
+
+
+@pytest.mark.parametrize("target", [(math.nan, 0.0), (0.0, math.inf)])
+def test_a_target_that_is_not_finite_is_refused(target: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="expected finite"):
+        VelocityLimiter(POLICY).towards(target, PERIOD)
+
+
+@pytest.mark.parametrize("dt", [0.0, -0.1, math.nan, math.inf])
+def test_a_step_without_length_is_refused(dt: float) -> None:
+    with pytest.raises(ValueError, match="dt above 0"):
+        VelocityLimiter(POLICY).towards((0.1, 0.0), dt)
+
+
+def test_limits_can_be_tightened() -> None:
+    assert POLICY.tightened({"linear_x_max": 0.3, "angular_jerk": 30.0}).linear_x_max == 0.3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"linear_x_max": 0.8}, r"limit linear_x_max = 0\.8 loosens the policy's 0\.5"),
+        ({"linear_x_min": -0.1}, r"limit linear_x_min = -0\.1 loosens the policy's 0\.0"),
+        ({"linear_jerk": math.nan}, "limit linear_jerk = nan loosens"),
+        ({"linear_x_max": 0.0}, "limit linear_x_max = 0.0: expected a finite number, above 0"),
+        ({"linear_x_max": -0.1}, "limit linear_x_max = -0.1: expected a finite number, above 0"),
+        ({"speed": 0.1}, "unknown limit 'speed'; known: linear_x_min"),
+    ],
+)
+def test_limits_cannot_be_loosened(changes: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        POLICY.tightened(changes)
