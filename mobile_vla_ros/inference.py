@@ -103,7 +103,7 @@ class InferenceWorker:
                 return found
 
     def close(self, timeout: float) -> None:
-        """End the thread; one that is stuck in the policy is left behind after `timeout` s (it is a daemon)."""
+        """End the thread; one stuck in the policy is left behind after `timeout` s (it is a daemon)."""
         with self._changed:
             self._closed = True
             self._changed.notify()

@@ -54,11 +54,8 @@ def run(create: Callable[[], RobotNode], argv: list[str] | None = None) -> int:
         return _spin(create())
     except KeyboardInterrupt:
         return 130
-    except (
-        StartError,
-        ParameterException,
-        RuntimeError,
-    ) as error:  # RuntimeError: of rclpy, bad ROS arguments
+    # rclpy raises RuntimeErrors for bad ROS arguments.
+    except (StartError, ParameterException, RuntimeError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
     finally:
@@ -80,8 +77,8 @@ def refuse_second_instance(node: Node, since: float) -> None:
     while True:
         if node.get_node_names_and_namespaces().count(own) > 1:
             raise StartError(
-                f"a node named {node.get_fully_qualified_name()} is already running. Stop it, or name this one "
-                "otherwise: --ros-args -r __node:=NAME. (The name of a killed node fades within half a minute.)"
+                f"a node named {node.get_fully_qualified_name()} is already running: stop it or rename this one "
+                "with --ros-args -r __node:=NAME (the name of a killed node fades in half a minute)"
             )
         if time.monotonic() - since > DISCOVERY_TIME:
             return

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from transformers import CLIPConfig, Kosmos2Config
 
-SCHEMA_VERSION = 1
-
 FeatureName = Literal["kosmos2_action_token", "clip_image", "clip_text", "clip_similarity"]
 
 
@@ -111,7 +109,7 @@ class PolicyConfig(Strict):
     those classes are refused. `prompt` and each of `similarity_prompts` may hold `{instruction}`.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     dt: float = Field(gt=0.0, description="seconds between recurrent steps and between rows of a chunk")
     window: int = Field(gt=0, description="frames of history that the LSTM sees")
     chunk: int = Field(gt=0, description="future steps per inference")
@@ -147,13 +145,14 @@ class PolicyConfig(Strict):
     @property
     def kosmos2_text_length(self) -> int:
         """Most tokens of a prompt that leave room for the image latents and the action token."""
-        kosmos2 = Kosmos2Config(**self.kosmos2)
+        kosmos2: Any = Kosmos2Config(**self.kosmos2)
         return int(kosmos2.text_config.max_position_embeddings) - int(kosmos2.latent_query_num) - 1
 
     @property
     def clip_text_length(self) -> int:
         """Most tokens that CLIP's text tower takes."""
-        return int(CLIPConfig(**self.clip).text_config.max_position_embeddings)
+        clip: Any = CLIPConfig(**self.clip)
+        return int(clip.text_config.max_position_embeddings)
 
 
 def _refuse_unknown_keys(path: str, value: dict[str, Any], known: dict[str, Any]) -> None:

@@ -18,9 +18,7 @@ class FeatureFusion(nn.Module):
 
     def __init__(self, config: FusionConfig, sizes: Mapping[str, int]) -> None:
         super().__init__()
-        self.projections = nn.ModuleDict(
-            {name: nn.Linear(sizes[name], config.hidden_size) for name in config.features}
-        )
+        self.projections = nn.ModuleDict({name: nn.Linear(sizes[name], config.hidden_size) for name in config.features})
         self.norm = nn.LayerNorm(config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
 

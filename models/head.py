@@ -74,8 +74,10 @@ def action_loss(
     """Huber loss (delta 1) of the continuous group and binary cross-entropy of the binary logits, as the peer's.
 
     Args:
-        continuous, continuous_label: (b, l, chunk, k) in [-1, 1].
-        binary, binary_label: logits and labels in {0, 1}, (b, l, chunk, m).
+        continuous: (b, l, chunk, k) in [-1, 1].
+        binary: logits, (b, l, chunk, m).
+        continuous_label: as `continuous`.
+        binary_label: in {0, 1}, as `binary`.
         mask: bool (b, l, chunk), the entries that count; None counts all.
 
     Returns:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from .configuration import PolicyConfig
@@ -31,7 +30,7 @@ class InstructionEncoder:
         Raises:
             ValueError: an instruction is empty or longer than the towers take.
         """
-        device = model.head.rnn.weight_ih_l0.device
+        device = model.device
         for instruction in instructions:
             if not instruction.strip():
                 raise ValueError("an instruction must not be empty")
@@ -50,8 +49,3 @@ class InstructionEncoder:
             text=embeddings[:count],
             prompts=embeddings[count:].view(count, len(self.config.similarity_prompts), embeddings.shape[-1]),
         )
-
-    def encode_once(self, model: VLAModel, instruction: str) -> EncodedInstruction:
-        """Encode one instruction without gradients, as a run needs it."""
-        with torch.inference_mode():
-            return self(model, [instruction])

@@ -62,6 +62,16 @@ class VLAModel(nn.Module):
             "clip_similarity": self.clip.patches * len(self.config.similarity_prompts),
         }
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.fusion.norm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        return self.fusion.norm.weight.dtype
+
     def frame_features(self, pictures: Tensor, instruction: EncodedInstruction) -> dict[str, Tensor]:
         """Features of frames, one instruction each; only those that the fusion asks for are computed.
 
@@ -73,7 +83,7 @@ class VLAModel(nn.Module):
             By feature name, float (b, size of the feature).
         """
         wanted = self.config.fusion.features
-        pixels = normalise(pictures, self.config.image).to(self.head.rnn.weight_ih_l0.dtype)
+        pixels = normalise(pictures, self.config.image).to(self.dtype)
         batch = len(pixels)
         features: dict[str, Tensor] = {}
         if "kosmos2_action_token" in wanted:
@@ -87,7 +97,7 @@ class VLAModel(nn.Module):
         return {name: features[name] for name in wanted}
 
     def act(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Features over a window, each (b, l, size) -> continuous (b, l, chunk, k) in [-1, 1], logits (b, l, chunk, m)."""
+        """Features over a window, each (b, l, size) -> what `LSTMHead` gives: continuous group and binary logits."""
         return self.head(self.fusion(features))  # type: ignore[no-any-return]
 
     def parameter_count(self) -> int:

@@ -36,9 +36,7 @@ class VLAPolicy:
         self._encoded: EncodedInstruction | None = None
 
     @classmethod
-    def from_pretrained(
-        cls, path: str | PathLike[str], device: str = "cpu", dtype: str = "float32"
-    ) -> VLAPolicy:
+    def from_pretrained(cls, path: str | PathLike[str], device: str = "cpu", dtype: str = "float32") -> VLAPolicy:
         """Load a policy directory and prove it on its golden vectors.
 
         Args:
@@ -96,8 +94,7 @@ class VLAPolicy:
             self._instruction = instruction
         elif instruction != self._instruction:
             raise ValueError(f"instruction changed from {self._instruction!r} to {instruction!r} without a reset()")
-        device = self.model.head.rnn.weight_ih_l0.device
-        pictures = torch.from_numpy(np.ascontiguousarray(picture)).unsqueeze(0).to(device)
+        pictures = torch.from_numpy(np.ascontiguousarray(picture)).unsqueeze(0).to(self.model.device)
         self._history.append(self.model.frame_features(pictures, self._encoded))
         window = {name: torch.stack([frame[name] for frame in self._history], dim=1) for name in self._history[0]}
         continuous, binary = self.model.act(window)

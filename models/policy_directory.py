@@ -120,9 +120,7 @@ def load_weights(model: VLAModel, path: Path) -> None:
     model.load_state_dict(tensors)
 
 
-def save_policy(
-    policy: VLAPolicy, path: str | PathLike[str], training: dict[str, object], model_card: str
-) -> None:
+def save_policy(policy: VLAPolicy, path: str | PathLike[str], training: dict[str, object], model_card: str) -> None:
     """Write a policy directory under a temporary name beside `path`, then rename it into place.
 
     Raises:

@@ -23,7 +23,7 @@ class FrameGate:
         self._due = None
 
     def take(self, stamp: float) -> bool:
-        """Whether the frame of this stamp (s, later than the last one) is due; the next is then a dt later."""
+        """Whether the frame of this stamp (s, later than the last one) is due: the one to use."""
         due, interval = self._due, min(stamp - self._last, self._dt)
         self._last = stamp
         # The next frame comes an interval later: this one is nearest if less than half of that is missing.

@@ -68,8 +68,17 @@ def main() -> None:
     try:
         typer.run(demo)
     except (DemoError, RendererError) as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[red]error:[/red] {escape(str(error))}")
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        for reason in _reasons(error):
+            console.print(f"[red]error:[/red] {escape(reason)}")
         sys.exit(2)
+
+
+def _reasons(error: BaseException) -> list[str]:
+    """What went wrong first, then what went wrong while cleaning up after it."""
+    before = error.__context__
+    first = _reasons(before) if isinstance(before, DemoError) else []
+    return [*first, str(error)]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -76,9 +76,7 @@ def _draw_start(axes: Axes, pose: Pose2D) -> None:
 
 def _draw_robot(axes: Axes, pose: Pose2D, color: str) -> None:
     """Its footprint, and an arrow that shows where it looks."""
-    axes.add_patch(
-        Circle((pose.x, pose.y), ROBOT_RADIUS, facecolor=color, alpha=0.4, edgecolor=INK, zorder=5)
-    )
+    axes.add_patch(Circle((pose.x, pose.y), ROBOT_RADIUS, facecolor=color, alpha=0.4, edgecolor=INK, zorder=5))
     ahead = (
         pose.x + 2.0 * ROBOT_RADIUS * math.cos(pose.yaw),
         pose.y + 2.0 * ROBOT_RADIUS * math.sin(pose.yaw),

@@ -136,9 +136,7 @@ class Composer:
         for item in self._twin.scene.objects:
             column, row = self._twin.top_view_pixel(item.x, item.y - item.radius)
             place = (TOP_LEFT + column, HEADER + row + 4.0)
-            draw.text(
-                place, item.name, TEXT, self._small, anchor="ma", stroke_width=2, stroke_fill=BACKGROUND
-            )
+            draw.text(place, item.name, TEXT, self._small, anchor="ma", stroke_width=2, stroke_fill=BACKGROUND)
         line = HEIGHT - FOOTER // 2
         share = velocity.linear_x / self._maximum.linear_x
         self._bar(draw, MARGIN, line, "linear_x", share, f"{velocity.linear_x:+.2f} m/s")
@@ -146,9 +144,7 @@ class Composer:
         share = -velocity.angular_z / self._maximum.angular_z
         self._bar(draw, WIDTH // 2, line, "angular_z", share, f"{velocity.angular_z:+.2f} rad/s")
 
-    def _bar(
-        self, draw: ImageDraw.ImageDraw, left: int, line: int, name: str, share: float, value: str
-    ) -> None:
+    def _bar(self, draw: ImageDraw.ImageDraw, left: int, line: int, name: str, share: float, value: str) -> None:
         """A bar that grows from its middle to the right (share 1) or to the left (-1)."""
         draw.text((left, line), name, FAINT, self._small, anchor="lm")
         begin, top = left + 90, line - BAR_HEIGHT // 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .errors import DemoError
 
-GRACE = ((signal.SIGINT, 8.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))  # s to wait after each
+GRACE = ((signal.SIGINT, 15.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))  # s to wait after each
 LOG_LINES = 15
 
 
@@ -40,9 +40,7 @@ class NodeProcess:
         """
         code = self._process.poll()
         if code is not None:
-            raise DemoError(
-                f"{self.name} ended with exit code {code}; the end of {self.log}:\n{self.last_lines()}"
-            )
+            raise DemoError(f"{self.name} ended with exit code {code}; the end of {self.log}:\n{self.last_lines()}")
 
     def last_lines(self) -> str:
         """The end of its log."""
@@ -68,9 +66,7 @@ class NodeProcess:
 
 
 @contextmanager
-def node_process(
-    name: str, command: Sequence[str], environment: dict[str, str], log: Path
-) -> Iterator[NodeProcess]:
+def node_process(name: str, command: Sequence[str], environment: dict[str, str], log: Path) -> Iterator[NodeProcess]:
     """Start a node and end it on leaving.
 
     It has a session of its own: a Ctrl-C in the terminal reaches the demonstration only, which then ends its

@@ -18,7 +18,7 @@ from .. import images
 from ..sim.base import Pose2D, Velocity
 from .recording import Drive, Frame, Motion, Recording, Said
 
-STATUS_TOPIC = "policy_node/status"
+STATUS_TOPIC, TOUCHED_TOPIC = "policy_node/status", "sim_robot/touched"
 FROM_SENSOR = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -42,6 +42,7 @@ class Recorder(Node):
         self.create_subscription(Odometry, "odom", self._on_odometry, 10)
         self.create_subscription(Twist, "cmd_vel", self._on_command, 10)
         self.create_subscription(String, STATUS_TOPIC, self._on_status, LATCHED)
+        self.create_subscription(String, TOUCHED_TOPIC, self._on_touched, LATCHED)
 
     @property
     def now(self) -> float:
@@ -57,6 +58,13 @@ class Recorder(Node):
     def has_listener(self) -> bool:
         """A policy node is there to hear instructions."""
         return self._instruction.get_subscription_count() > 0
+
+    def begin(self) -> None:
+        """Forget what was heard while the nodes came up; where the robot is and what it does stays known."""
+        self.recording.frames.clear()
+        self.recording.drives.clear()
+        del self.recording.motions[:-1]
+        del self.recording.statuses[:-1]
 
     def listen(self, seconds: float) -> None:
         """Take in messages for so long."""
@@ -85,6 +93,10 @@ class Recorder(Node):
 
     def _on_status(self, message: String) -> None:
         self.recording.statuses.append(Said(self.now, message.data))
+
+    def _on_touched(self, message: String) -> None:
+        if message.data:
+            self.recording.touches.append(Said(self.now, message.data))
 
 
 def _seconds(stamp: object) -> float:

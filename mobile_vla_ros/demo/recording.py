@@ -91,6 +91,7 @@ class Recording:
     motions: list[Motion] = field(default_factory=list)
     drives: list[Drive] = field(default_factory=list)
     statuses: list[Said] = field(default_factory=list)
+    touches: list[Said] = field(default_factory=list)
     instructions: list[Said] = field(default_factory=list)
     runs: list[TaskRun] = field(default_factory=list)
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from ..sim.scene import sample_scene
+from ..sim.scene import Scene, sample_scene
 from ..sim.task import Outcome, Task
 from ..sim.world import World
 from .dds import free_domain, use_domain
@@ -29,7 +29,7 @@ from .recording import Recording
 from .report import WORDS, run_table
 from .tasks import choose_tasks, read_task
 
-START_TIMEOUT = 120.0  # s, for torch to be imported and the policy to be loaded on a busy machine
+START_TIMEOUT = 240.0  # s, for torch to be imported and the policy to be loaded on a busy machine
 SILENCE_TIMEOUT = 5.0  # s without odometry after which the simulation is given up
 TIME_LIMIT = 30.0  # simulated s for an instruction
 PAUSE = 0.7  # s between instructions, so that a person sees where one ends
@@ -60,8 +60,9 @@ def hold_demo(config: DemoConfig, console: Console) -> bool:
         DemoError: it could not be held to its end.
         RendererError: nothing can be rendered here.
     """
-    with closing(World(sample_scene(np.random.default_rng(config.seed)))) as twin:
-        recording = drive(config, twin, console)
+    scene = sample_scene(np.random.default_rng(config.seed))
+    with closing(World(scene)) as twin:
+        recording = drive(config, scene, console)
         files = write_outputs(recording, twin, config.out, console)
     console.print(run_table(recording.runs))
     for file in files:
@@ -69,21 +70,21 @@ def hold_demo(config: DemoConfig, console: Console) -> bool:
     return all(run.outcome is Outcome.REACHED for run in recording.runs)
 
 
-def drive(config: DemoConfig, twin: World, console: Console) -> Recording:
+def drive(config: DemoConfig, scene: Scene, console: Console) -> Recording:
     """Let the robot follow the instructions; everything that was started has ended on return.
 
     Args:
         config: what to show.
-        twin: the simulated robot's room, to judge by.
+        scene: the simulated robot's room, to judge by.
         console: for progress.
 
     Raises:
         DemoError: a node died, did not come up or went silent.
     """
     if config.instructions:
-        tasks: Sequence[Task] = [read_task(sentence, twin.scene) for sentence in config.instructions]
+        tasks: Sequence[Task] = [read_task(sentence, scene) for sentence in config.instructions]
     else:
-        tasks = choose_tasks(twin.scene)
+        tasks = choose_tasks(scene)
     config.out.mkdir(parents=True, exist_ok=True)
     domain = free_domain()
     environment = use_domain(domain)
@@ -100,8 +101,10 @@ def drive(config: DemoConfig, twin: World, console: Console) -> Recording:
         ]
         _wait_until_up(recorder, nodes)
         console.print(f"sim_robot and policy_node are up, each a process of its own, in ROS domain {domain}")
+        recorder.begin()
+        _listen(recorder, nodes, PAUSE)
         for task in tasks:
-            _follow(task, recorder, nodes, twin, status, console)
+            _follow(task, recorder, nodes, scene, status, console)
         recorder.instruct("")
         _listen(recorder, nodes, PAUSE)
         return recorder.recording
@@ -147,22 +150,23 @@ def _follow(
     task: Task,
     recorder: Recorder,
     nodes: Sequence[NodeProcess],
-    twin: World,
+    scene: Scene,
     status: Status,
     console: Console,
 ) -> None:
     """Give one instruction and watch until it is judged; the result goes into the recording."""
     recording = recorder.recording
     start = recording.motions[-1]
-    seen = len(recording.motions)
-    judge = Judge(task, twin, start, TIME_LIMIT)
+    seen, touches = len(recording.motions), len(recording.touches)
+    judge = Judge(task, scene, start, TIME_LIMIT)
     recorder.instruct(task.instruction)
     console.print(f"[bold]{escape(task.instruction)}[/bold]")
     run = None
     while run is None:
         _listen(recorder, nodes, PERIOD)
+        touched = recording.touches[-1].text if len(recording.touches) > touches else None
         for motion in recording.motions[seen:]:
-            run = judge.update(motion)
+            run = judge.update(motion, touched)
             if run is not None:
                 break
         seen = len(recording.motions)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
+
 from mobile_vla_models import ActionChunk, VLAPolicy
 from mobile_vla_models.modeling import initialise
 from mobile_vla_models.policy_directory import PolicyParts
-from numpy.typing import NDArray
 
 from ..sim.task import Task
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mobile_vla_models import VLAPolicy
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mobile_vla_models import VLAPolicy
 
 from ..control import Limits
 from ..control.stepper import Policy

@@ -90,5 +90,11 @@ def run_episode(
             if outcome is not None:
                 at = tuple(item.name for item in scene.objects if at_object(world.pose, item))
                 return EpisodeResult(
-                    task.kind.value, instruction, task.target, outcome, at, world.touched, round(tick * period, 2)
+                    task.kind.value,
+                    instruction,
+                    task.target,
+                    outcome,
+                    at,
+                    world.touched,
+                    round(tick * period, 2),
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,15 @@ from .swap import SwapPair
 def score_table(scores: Sequence[Score]) -> Table:
     """One row per driver."""
     table = Table(title=f"closed loop over {scores[0].trials()} held-out rooms")
-    for heading in ("", "success", "95 % interval", "wrong object", "collision", "time-out", "mean time of successes"):
+    for heading in (
+        "",
+        "success",
+        "95 % interval",
+        "wrong object",
+        "collision",
+        "time-out",
+        "mean time of successes",
+    ):
         table.add_column(heading, justify="left" if not heading else "right")
     for score in scores:
         trials = score.trials()
@@ -66,4 +73,4 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)

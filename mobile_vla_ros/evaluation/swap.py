@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mobile_vla_models import VLAPolicy
 from rich.progress import track
+
+from mobile_vla_models import VLAPolicy
 
 from ..control import Limits
 from ..sim.scene import Scene, sample_free_pose, sample_scene

@@ -79,9 +79,7 @@ class BagWriter:
                 pose=msg.geometry_msgs__msg__Pose(position=position, orientation=orientation),
                 covariance=np.zeros(36),
             ),
-            twist=msg.geometry_msgs__msg__TwistWithCovariance(
-                twist=_twist(velocity), covariance=np.zeros(36)
-            ),
+            twist=msg.geometry_msgs__msg__TwistWithCovariance(twist=_twist(velocity), covariance=np.zeros(36)),
         )
         self._write("/odom", time, message)
 
@@ -105,9 +103,7 @@ class BagWriter:
             p=np.hstack([matrix, np.zeros((3, 1))]).reshape(-1),
             binning_x=0,
             binning_y=0,
-            roi=msg.sensor_msgs__msg__RegionOfInterest(
-                x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
-            ),
+            roi=msg.sensor_msgs__msg__RegionOfInterest(x_offset=0, y_offset=0, height=0, width=0, do_rectify=False),
         )
         self._write("/camera/camera_info", time, info)
 

@@ -98,11 +98,7 @@ class Expert:
         """Angle (rad) to add to the target's direction so that the way there is free."""
         goal = pose.yaw + bearing(pose, target)
         blocked = [
-            *(
-                self._object_sector(pose, goal, remaining, item)
-                for item in self._scene.objects
-                if item is not target
-            ),
+            *(self._object_sector(pose, goal, remaining, item) for item in self._scene.objects if item is not target),
             *self._wall_sectors(pose, goal, remaining),
         ]
         left, right = _free_angle(blocked, 1.0), _free_angle(blocked, -1.0)
@@ -113,9 +109,7 @@ class Expert:
             self._side = 1.0 if left <= -right else -1.0
         return left if self._side > 0.0 else right
 
-    def _object_sector(
-        self, pose: Pose2D, goal: float, remaining: float, item: SceneObject
-    ) -> tuple[float, float]:
+    def _object_sector(self, pose: Pose2D, goal: float, remaining: float, item: SceneObject) -> tuple[float, float]:
         """Middle and half width (rad, relative to `goal`) of the headings that lead too near to an object."""
         distance = math.hypot(item.x - pose.x, item.y - pose.y)
         keep = item.radius + ROBOT_RADIUS + CLEARANCE

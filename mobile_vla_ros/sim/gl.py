@@ -31,7 +31,8 @@ def load_mujoco() -> ModuleType:
     except (ImportError, AttributeError, OSError, RuntimeError) as error:
         # PyOpenGL says a missing library in any of these ways.
         raise renderer_error(error) from error
-    return mujoco
+    module: ModuleType = mujoco
+    return module
 
 
 def renderer_error(cause: Exception) -> RendererError:

@@ -219,16 +219,12 @@ def _drive_chain(bag: BagWriter, rng: np.random.Generator) -> tuple[int, float]:
         for number in range(count):
             task = _next_task(rng, scene, world.pose, previous, interrupted)
             breakable = number + 1 < count and rng.random() < INTERRUPTED_SHARE
-            interrupted = not driver.run(
-                task, float(rng.uniform(*INTERRUPT_AFTER)) if breakable else math.inf
-            )
+            interrupted = not driver.run(task, float(rng.uniform(*INTERRUPT_AFTER)) if breakable else math.inf)
             previous = task.target or previous
         return count, driver.time
 
 
-def _next_task(
-    rng: np.random.Generator, scene: Scene, pose: Pose2D, previous: str | None, interrupted: bool
-) -> Task:
+def _next_task(rng: np.random.Generator, scene: Scene, pose: Pose2D, previous: str | None, interrupted: bool) -> Task:
     if interrupted and rng.random() < INTERRUPT_STOP_SHARE:
         phrases = sentences(TaskKind.STOP)
         return Task(TaskKind.STOP, phrases[int(rng.integers(len(phrases)))])

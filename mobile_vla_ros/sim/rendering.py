@@ -1,7 +1,7 @@
 """Offscreen rendering of many small worlds, one after the other, in one process.
 
-`mujoco.Renderer` makes an OpenGL context of its own each time, which costs a hundred times what a picture does. Here all
-worlds of a process share one context; it belongs to the thread that rendered first.
+`mujoco.Renderer` makes an OpenGL context of its own each time, which costs a hundred times what a picture does. Here
+all worlds of a process share one context; it belongs to the thread that rendered first.
 """
 
 from __future__ import annotations

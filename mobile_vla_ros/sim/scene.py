@@ -152,16 +152,12 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         floor=_sample_surface(rng, FLOOR_TEXTURES),
         walls=_sample_surface(rng, WALL_TEXTURES),
         lighting=_sample_lighting(rng, size),
-        camera=CameraMount(
-            height=float(rng.uniform(0.28, 0.32)), pitch=math.radians(float(rng.uniform(5.0, 11.0)))
-        ),
+        camera=CameraMount(height=float(rng.uniform(0.28, 0.32)), pitch=math.radians(float(rng.uniform(5.0, 11.0)))),
         start_pose=sample_free_pose(rng, size, objects),
     )
 
 
-def sample_free_pose(
-    rng: np.random.Generator, size: tuple[float, float], objects: tuple[SceneObject, ...]
-) -> Pose2D:
+def sample_free_pose(rng: np.random.Generator, size: tuple[float, float], objects: tuple[SceneObject, ...]) -> Pose2D:
     """Draw a pose anywhere in the room where the robot touches nothing."""
     while True:
         x, y = (float(rng.uniform(-side / 2, side / 2)) for side in size)
@@ -189,9 +185,7 @@ def _sample_names(rng: np.random.Generator, count: int) -> list[str]:
     return [names[i] for i in rng.permutation(len(names))]
 
 
-def _sample_places(
-    rng: np.random.Generator, size: tuple[float, float], count: int
-) -> list[tuple[float, float]] | None:
+def _sample_places(rng: np.random.Generator, size: tuple[float, float], count: int) -> list[tuple[float, float]] | None:
     """Centres of objects, or None when the room got too full."""
     places: list[tuple[float, float]] = []
     for _ in range(200):
@@ -210,9 +204,7 @@ def _sample_object(rng: np.random.Generator, name: str, x: float, y: float) -> S
     middle, spread = _HSV[color]
     hue, saturation, value = (float(m + rng.uniform(-s, s)) for m, s in zip(middle, spread, strict=True))
     rgb = colorsys.hsv_to_rgb(hue % 1.0, min(saturation, 1.0), min(value, 1.0))
-    return SceneObject(
-        color, shape, x, y, radius * scale, height * scale, float(rng.uniform(-math.pi, math.pi)), rgb
-    )
+    return SceneObject(color, shape, x, y, radius * scale, height * scale, float(rng.uniform(-math.pi, math.pi)), rgb)
 
 
 def _sample_surface(rng: np.random.Generator, textures: tuple[str, ...]) -> Surface:

@@ -86,9 +86,7 @@ class Task:
     def __post_init__(self) -> None:
         """Refuse a go_to without a target, and a target without go_to."""
         if (self.kind is TaskKind.GO_TO) != (self.target is not None):
-            raise ValueError(
-                f"task {self.kind.value} with target {self.target!r}: only go_to has one, and needs it"
-            )
+            raise ValueError(f"task {self.kind.value} with target {self.target!r}: only go_to has one, and needs it")
 
 
 class Outcome(str, Enum):

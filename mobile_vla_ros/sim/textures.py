@@ -35,4 +35,4 @@ def paint(surface: Surface, rng: np.random.Generator) -> NDArray[np.uint8]:
     first, second = (np.array(color) for color in surface.rgb)
     picture = first + np.clip(share, 0.0, 1.0)[..., None] * (second - first)
     picture = picture + rng.normal(0.0, 0.01, picture.shape)
-    return np.clip(picture * 255.0, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture * 255.0, 0, 255), dtype=np.uint8)

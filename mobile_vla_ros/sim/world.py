@@ -133,32 +133,24 @@ class World:
 
     def render(self) -> NDArray[np.uint8]:
         """Picture of the robot's camera, RGB uint8 (120, 160, 3)."""
-        return self._renderer.picture(
-            self._data, "camera", CAMERA_WIDTH, CAMERA_HEIGHT, hidden_group=ROBOT_GROUP
-        )
+        return self._renderer.picture(self._data, "camera", CAMERA_WIDTH, CAMERA_HEIGHT, hidden_group=ROBOT_GROUP)
 
     def segment(self) -> NDArray[np.uint8]:
         """What each pixel of the camera shows: uint8 (120, 160).
 
         0 nothing, i + 1 for scene.objects[i], 254 floor, 255 wall.
         """
-        geoms = self._renderer.geom_ids(
-            self._data, "camera", CAMERA_WIDTH, CAMERA_HEIGHT, hidden_group=ROBOT_GROUP
-        )
+        geoms = self._renderer.geom_ids(self._data, "camera", CAMERA_WIDTH, CAMERA_HEIGHT, hidden_group=ROBOT_GROUP)
         return np.asarray(self._labels[geoms], dtype=np.uint8)  # -1, the background, is the last label: 0
 
     def camera_info(self) -> CameraIntrinsics:
         """Intrinsics of the robot's camera."""
         focal = CAMERA_WIDTH / 2.0 / math.tan(CAMERA_HFOV / 2.0)
-        return CameraIntrinsics(
-            CAMERA_WIDTH, CAMERA_HEIGHT, focal, focal, CAMERA_WIDTH / 2.0, CAMERA_HEIGHT / 2.0
-        )
+        return CameraIntrinsics(CAMERA_WIDTH, CAMERA_HEIGHT, focal, focal, CAMERA_WIDTH / 2.0, CAMERA_HEIGHT / 2.0)
 
     def top_view(self) -> NDArray[np.uint8]:
         """The room from above with the robot in it, RGB uint8 (480, 480, 3); x to the right, y up."""
-        return self._renderer.picture(
-            self._data, "top", TOP_VIEW_SIZE, TOP_VIEW_SIZE, hidden_group=CEILING_GROUP
-        )
+        return self._renderer.picture(self._data, "top", TOP_VIEW_SIZE, TOP_VIEW_SIZE, hidden_group=CEILING_GROUP)
 
     def top_view_pixel(self, x: float, y: float) -> tuple[float, float]:
         """Column and row in `top_view` of a point on the floor (m, room frame)."""
@@ -209,9 +201,7 @@ def _build(mujoco: Any, scene: Scene, rng: np.random.Generator) -> tuple[Any, ND
     _add_material(mujoco, spec, "floor", scene.floor, rng)
     _add_material(mujoco, spec, "walls", scene.walls, rng)
     plane = mujoco.mjtGeom.mjGEOM_PLANE
-    world.add_geom(
-        name="floor", type=plane, size=[half_x, half_y, 0.1], material="floor", contype=0, conaffinity=0
-    )
+    world.add_geom(name="floor", type=plane, size=[half_x, half_y, 0.1], material="floor", contype=0, conaffinity=0)
     world.add_geom(
         name="ceiling",
         type=plane,
@@ -271,9 +261,7 @@ def _add_material(mujoco: Any, spec: Any, name: str, surface: Surface, rng: np.r
     )
     textures = [""] * int(mujoco.mjtTextureRole.mjNTEXROLE)
     textures[int(mujoco.mjtTextureRole.mjTEXROLE_RGB)] = name
-    spec.add_material(
-        name=name, textures=textures, texrepeat=[surface.repeat] * 2, specular=0.1, shininess=0.1
-    )
+    spec.add_material(name=name, textures=textures, texrepeat=[surface.repeat] * 2, specular=0.1, shininess=0.1)
 
 
 def _add_object(mujoco: Any, spec: Any, item: SceneObject) -> None:

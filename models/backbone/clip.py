@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,19 +14,21 @@ class ClipGrounding(nn.Module):
     """CLIP towers with a dense read-out: every patch is compared with the words, not the whole picture alone.
 
     Comparing patch embeddings with text embeddings is MaskCLIP's idea (Zhou et al., 2022); the pairwise sigmoid with
-    a learnt bias is SigLIP's (Zhai et al., 2023), so that "not in the picture" is a value of its own: all patches low.
+    a learnt bias is SigLIP's (Zhai et al., 2023), so that "not in the picture" is a value of its own: all
+    patches low.
+
+    Attributes:
+        grid: patches along a side of the picture.
+        embedding_size: width of the space that pictures and words share.
     """
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()
         self.clip = CLIPModel(config)
         self.similarity_bias = nn.Parameter(torch.tensor(-5.0))
-        self.grid = int(config.vision_config.image_size) // int(config.vision_config.patch_size)
-
-    @property
-    def embedding_size(self) -> int:
-        """Width of the shared embedding space."""
-        return int(self.clip.config.projection_dim)
+        vision: Any = config.vision_config
+        self.grid = int(vision.image_size) // int(vision.patch_size)
+        self.embedding_size = int(self.clip.visual_projection.out_features)
 
     @property
     def patches(self) -> int:
@@ -33,7 +36,7 @@ class ClipGrounding(nn.Module):
         return self.grid * self.grid
 
     def encode_image(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Picture (b, 3, s, s), normalised -> image embedding (b, e) and patch embeddings (b, patches, e), unit length."""
+        """Normalised picture (b, 3, s, s) -> embeddings of unit length: image (b, e), patches (b, patches, e)."""
         vision = self.clip.vision_model
         states = vision.post_layernorm(vision(pixel_values=pixels).last_hidden_state)
         embeddings = nn.functional.normalize(self.clip.visual_projection(states), dim=-1)

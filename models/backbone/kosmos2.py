@@ -6,6 +6,8 @@ The text transformer is driven with embeddings composed out of place (`torch.cat
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import Kosmos2Config, Kosmos2Model
@@ -21,8 +23,9 @@ class Kosmos2ActionToken(nn.Module):
     def __init__(self, config: Kosmos2Config) -> None:
         super().__init__()
         self.kosmos2 = Kosmos2Model(config)
-        self.action_token = nn.Parameter(torch.empty(config.text_config.embed_dim))
-        nn.init.normal_(self.action_token, std=config.text_config.init_std)
+        text: Any = config.text_config
+        self.action_token = nn.Parameter(torch.empty(text.embed_dim))
+        nn.init.normal_(self.action_token, std=text.init_std)
 
     @property
     def feature_size(self) -> int:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..data.views import FLOOR, WALL, GroundingViews, ViewsIndex, patch_coverage
+from ..data.views import FLOOR, WALL, GroundingViews, patch_coverage
 from ..errors import TrainingConfigError
 from ..instruction import InstructionEncoder
 from ..modeling import VLAModel
@@ -24,7 +24,11 @@ from ..preprocessing import normalise
 from ..text import encode
 
 # What constant similarity prompts mean in the labels of the views.
-SCENE_PROMPTS: Mapping[str, tuple[int, ...] | None] = {"any object": None, "the wall": (WALL,), "the floor": (FLOOR,)}
+SCENE_PROMPTS: Mapping[str, tuple[int, ...] | None] = {
+    "any object": None,
+    "the wall": (WALL,),
+    "the floor": (FLOOR,),
+}
 # A thing counts as visible from this share of one patch on.
 VISIBLE = 0.1
 # A patch half covered is a full positive: far things cover no patch fully, yet must be found.
@@ -192,9 +196,7 @@ def take_vision_tower(model: VLAModel) -> None:
     tower.requires_grad_(False)
 
 
-def location_logits(
-    model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: LocationBatch
-) -> Tensor:
+def location_logits(model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: LocationBatch) -> Tensor:
     """Logits of where Kosmos-2's action token looks, (b * k, patches + 1)."""
     prompts = [model.config.prompt.replace("{instruction}", text) for text in batch.instructions]
     ids, mask = encode(encoder.kosmos2_tokenizer, prompts, model.config.kosmos2_text_length)
@@ -203,9 +205,7 @@ def location_logits(
     return head(model.kosmos2.read_action(latents, ids, mask))  # type: ignore[no-any-return]
 
 
-def location_loss(
-    model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: LocationBatch
-) -> Tensor:
+def location_loss(model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: LocationBatch) -> Tensor:
     """Kosmos-2's loss: cross-entropy of where the named thing is."""
     return nn.functional.cross_entropy(location_logits(model, encoder, head, batch), batch.location)
 

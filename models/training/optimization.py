@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def make_optimizer(modules: Iterable[nn.Module], config: OptimizerConfig) -> tup
 
 
 class Checkpoint:
-    """One file that holds a stage's modules, optimizer, schedule and step; written under a temporary name, then renamed.
+    """One file that holds a stage's modules, optimizer, schedule and step; written aside, then renamed.
 
     Batches are drawn from generators seeded by (seed, step), so that a resumed run sees what an unbroken one would.
     """
@@ -57,7 +56,7 @@ class Checkpoint:
             "schedule": self.schedule.state_dict(),
         }
         torch.save(state, temporary)
-        os.replace(temporary, self.path)
+        temporary.replace(self.path)
 
     def resume(self) -> int:
         """Load the file if there is one; the number of steps already done.

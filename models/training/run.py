@@ -90,7 +90,6 @@ def train(config_path: str | Path) -> Path:
     }
     policy = VLAPolicy(PolicyParts(config.policy, model, encoder))
     policy.save_pretrained(config.output, training, model_card(training))
-    console.print(f"policy written to {config.output}")
     return config.output
 
 
@@ -120,9 +119,7 @@ def make_encoder(config: TrainingConfig, instructions: list[str]) -> Instruction
     """Train one small tokenizer on all sentences of the data, and use it for both towers."""
     sentences = [*read_index(config.grounding.views).sentences, *instructions]
     sentences += [config.policy.prompt.replace("{instruction}", ""), *config.policy.similarity_prompts]
-    tokenizer = train_tokenizer(
-        sentences, config.tokenizer.vocab_size, max_length=config.policy.clip_text_length
-    )
+    tokenizer = train_tokenizer(sentences, config.tokenizer.vocab_size, max_length=config.policy.clip_text_length)
     for tower in ("kosmos2", "clip"):
         vocabulary = getattr(config.policy, tower)["text_config"]["vocab_size"]
         if len(tokenizer) > vocabulary:
@@ -133,7 +130,11 @@ def make_encoder(config: TrainingConfig, instructions: list[str]) -> Instruction
 
 
 def ground(
-    config: TrainingConfig, model: VLAModel, encoder: InstructionEncoder, prompts: tuple[str, ...], log: SummaryWriter
+    config: TrainingConfig,
+    model: VLAModel,
+    encoder: InstructionEncoder,
+    prompts: tuple[str, ...],
+    log: SummaryWriter,
 ) -> dict[str, dict[str, float]]:
     """First stage; trains CLIP, then Kosmos-2, and returns their pointing accuracies on held-out views."""
     views = read_views(config.grounding.views, config.policy.image.size)
@@ -176,7 +177,11 @@ def _ground_clip(
 
 
 def _ground_kosmos2(
-    config: TrainingConfig, model: VLAModel, encoder: InstructionEncoder, views: GroundingViews, log: SummaryWriter
+    config: TrainingConfig,
+    model: VLAModel,
+    encoder: InstructionEncoder,
+    views: GroundingViews,
+    log: SummaryWriter,
 ) -> dict[str, float]:
     stage = config.grounding
     take_vision_tower(model)
@@ -189,9 +194,7 @@ def _ground_kosmos2(
     def step(rng: np.random.Generator) -> dict[str, float]:
         model.train()
         rows = rng.integers(0, len(views) - stage.validation_views, stage.kosmos2.batch_size)
-        batch = draw_location_batch(
-            views, rows, model.clip.grid, stage.instructions_per_view, stage.absent_share, rng
-        )
+        batch = draw_location_batch(views, rows, model.clip.grid, stage.instructions_per_view, stage.absent_share, rng)
         loss = location_loss(model, encoder, head, batch)
         optimizer_step(loss, optimizer, schedule, stage.kosmos2.gradient_norm)
         return {"location_loss": float(loss.detach())}
@@ -206,13 +209,11 @@ def _ground_kosmos2(
 
 
 def _validation_batches(config: TrainingConfig, model: VLAModel, views: GroundingViews) -> Iterator[LocationBatch]:
-    """The same instructions each time, on the last views: views of one scene lie side by side, so these are of others."""
+    """The same instructions each time, on the last views: those of one scene lie side by side, so these are others."""
     stage = config.grounding
     for rows in _batches(np.arange(len(views) - stage.validation_views, len(views)), 250):
         rng = np.random.default_rng(int(rows[0]))
-        yield draw_location_batch(
-            views, rows, model.clip.grid, stage.instructions_per_view, stage.absent_share, rng
-        )
+        yield draw_location_batch(views, rows, model.clip.grid, stage.instructions_per_view, stage.absent_share, rng)
 
 
 def _mean(parts: list[dict[str, float]]) -> dict[str, float]:
@@ -253,12 +254,20 @@ def imitate(
 
 
 def _validate_imitation(
-    model: VLAModel, policy: PolicyConfig, unseen: FeatureEpisodes, swapped: FeatureEpisodes, constant: torch.Tensor
+    model: VLAModel,
+    policy: PolicyConfig,
+    unseen: FeatureEpisodes,
+    swapped: FeatureEpisodes,
+    constant: torch.Tensor,
 ) -> dict[str, float]:
     errors = action_errors(model, unseen, constant, policy)
     # Instruction sensitivity: the same frames under other words. A policy that ignores the words has the same error.
     other = action_errors(model, swapped, constant, policy)
-    return {**errors, "angular_z_swapped_words": other["angular_z"], "linear_x_swapped_words": other["linear_x"]}
+    return {
+        **errors,
+        "angular_z_swapped_words": other["angular_z"],
+        "linear_x_swapped_words": other["linear_x"],
+    }
 
 
 def swap_instructions(episodes: list[Episode]) -> list[Episode]:
@@ -327,7 +336,10 @@ def _batches(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
 def _git_revision() -> str:
     try:
         found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=True
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

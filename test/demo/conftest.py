@@ -27,20 +27,20 @@ def twin(scene: Scene) -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
-def recording(scene: Scene, twin: World) -> Recording:
+def recording(scene: Scene) -> Recording:
     """The chosen tasks, driven by the expert."""
     result = Recording()
     with closing(World(scene)) as world:
         result.frames.append(Frame(world.time, world.render()))
         for task in choose_tasks(scene):
-            drive(result, world, twin, task)
+            drive(result, world, task)
     return result
 
 
-def drive(recording: Recording, world: World, twin: World, task: Task) -> None:
+def drive(recording: Recording, world: World, task: Task) -> None:
     expert = Expert(world.scene, task, world.pose)
     start = Motion(world.time, world.pose, world.velocity)
-    judge, run, ticks = Judge(task, twin, start, 30.0), None, 0
+    judge, run, ticks = Judge(task, world.scene, start, 30.0), None, 0
     recording.motions.append(start)
     recording.instructions.append(Said(world.time, task.instruction))
     recording.statuses.append(Said(world.time, "driving"))
@@ -49,14 +49,12 @@ def drive(recording: Recording, world: World, twin: World, task: Task) -> None:
     while run is None:
         if ticks % 2 == 0:
             recording.frames.append(Frame(world.time, world.render()))
-            visible = task.target is not None and bool(
-                np.any(world.segment() == names.index(task.target) + 1)
-            )
+            visible = task.target is not None and bool(np.any(world.segment() == names.index(task.target) + 1))
         command = expert.command(world.time, world.pose, visible)
         world.command(*command)
         recording.drives.append(Drive(world.time, command))
         world.step(0.05)
         ticks += 1
         recording.motions.append(Motion(world.time, world.pose, world.velocity))
-        run = judge.update(recording.motions[-1])
+        run = judge.update(recording.motions[-1], world.touched)
     recording.runs.append(run)

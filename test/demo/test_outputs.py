@@ -54,9 +54,7 @@ def test_the_picture_shows_camera_path_and_command(recording: Recording, twin: W
     assert np.any(first[right] != last[right])
 
 
-def test_the_video_is_h264_and_as_long_as_its_pictures(
-    recording: Recording, twin: World, tmp_path: Path
-) -> None:
+def test_the_video_is_h264_and_as_long_as_its_pictures(recording: Recording, twin: World, tmp_path: Path) -> None:
     composer = Composer(recording, twin, MAXIMUM)
     file = tmp_path / "run.mp4"
     write_video(file, map(composer.compose, recording.frames[:12]), rate=10)

@@ -67,9 +67,7 @@ def test_sigint_ends_a_node(tmp_path: Path) -> None:
     assert not alive(running.pid)
 
 
-def test_a_node_that_ignores_sigint_is_ended_and_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_that_ignores_sigint_is_ended_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "GRACE", ((signal.SIGINT, 0.2), (signal.SIGTERM, 5.0)))
     with (
         pytest.raises(DemoError, match="node went on after SIGINT and had to be ended with SIGTERM"),

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from mobile_vla_models.policy import VLAPolicy
-
 from tiny import tiny_policy
+
+from mobile_vla_models.policy import VLAPolicy
 
 
 @pytest.fixture

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recordings import write_bag, write_views
+from tiny import tiny_document
+
 from mobile_vla_models import DataError
 from mobile_vla_models.configuration import PolicyConfig
 from mobile_vla_models.data.bags import find_bags, read_bag, read_instructions
 from mobile_vla_models.data.episode import Episode
 from mobile_vla_models.data.views import patch_coverage, read_views
 from mobile_vla_models.data.windows import label_chunks
-from recordings import write_bag, write_views
-from tiny import tiny_document
 
 CONFIG = PolicyConfig.model_validate(tiny_document())
 

@@ -22,7 +22,13 @@ def peer() -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def head(peer: dict[str, Tensor]) -> LSTMHead:
     head = LSTMHead(
-        in_features=32, hidden_size=48, num_layers=4, mlp=(1024, 512, 256), chunk=CHUNK, continuous=6, binary=1
+        in_features=32,
+        hidden_size=48,
+        num_layers=4,
+        mlp=(1024, 512, 256),
+        chunk=CHUNK,
+        continuous=6,
+        binary=1,
     )
     ours = {"actions": "continuous", "gripper": "binary", "rnn": "rnn"}
     state = {}
@@ -44,9 +50,7 @@ def test_outputs_over_a_sequence(head: LSTMHead, peer: dict[str, Tensor]) -> Non
 def test_losses(head: LSTMHead, peer: dict[str, Tensor], masked: bool) -> None:
     continuous, binary = head(peer["inputs/tok_seq"][:, :, 0])
     mask = peer["inputs/mask"].bool() if masked else None
-    arm, gripper = action_loss(
-        continuous, binary, peer["inputs/labels/0"], peer["inputs/labels/1"].unsqueeze(-1), mask
-    )
+    arm, gripper = action_loss(continuous, binary, peer["inputs/labels/0"], peer["inputs/labels/1"].unsqueeze(-1), mask)
     name = "loss_masked" if masked else "loss_unmasked"
     torch.testing.assert_close(arm, peer[f"{name}/loss_arm"], rtol=1e-5, atol=0.0)
     torch.testing.assert_close(gripper, peer[f"{name}/loss_gripper"], rtol=1e-5, atol=0.0)

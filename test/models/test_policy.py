@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from mobile_vla_models.modeling import VLAModel
 from mobile_vla_models.policy import VLAPolicy
 

@@ -1,4 +1,4 @@
-"""Training learns: one small set of views and runs is overfitted, from the configuration file to the policy directory."""
+"""Training learns: a small set of views and runs is overfitted, from configuration file to policy directory."""
 
 import copy
 import json
@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from recordings import write_bag, write_views
+from tiny import tiny_document, tiny_policy
+
 from mobile_vla_models import DataError, TrainingConfigError, VLAPolicy
 from mobile_vla_models.training import train
 from mobile_vla_models.training.configuration import read_training_config
 from mobile_vla_models.training.grounding import check_similarity_prompts, take_vision_tower
 from mobile_vla_models.training.imitation import FeatureEpisodes, window_rows
-from recordings import write_bag, write_views
-from tiny import tiny_document, tiny_policy
 
 STAGE = {"batch_size": 8, "learning_rate": 0.01, "warmup_steps": 5, "weight_decay": 0.0, "gradient_norm": 1.0}
 
@@ -81,9 +82,7 @@ def test_a_stopped_training_resumes_where_it_was(data: Path) -> None:
     for name in ("kosmos2.pt", "imitation.pt"):
         (data / "checkpoints" / name).unlink()
     broken = VLAPolicy.from_pretrained(train(write(data, content)))
-    for (name, one), other in zip(
-        unbroken.model.state_dict().items(), broken.model.state_dict().values(), strict=True
-    ):
+    for (name, one), other in zip(unbroken.model.state_dict().items(), broken.model.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, msg=name)
 
 
@@ -106,7 +105,7 @@ def test_bad_keys_and_values_are_named(tmp_path: Path, path: list[str], value: o
 
 
 def test_missing_configuration_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TrainingConfigError, match="nothing.yaml"):
+    with pytest.raises(TrainingConfigError, match=r"nothing\.yaml"):
         read_training_config(tmp_path / "nothing.yaml")
 
 

@@ -13,7 +13,13 @@ SENTENCES = ["go to the red box", "drive to the blue ball", "turn left", "stop",
 def tiny_document() -> dict[str, object]:
     """PolicyConfig as a plain document, to be changed by tests."""
     tokens = {"vocab_size": 300, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 3}
-    tower = {"image_size": 16, "patch_size": 4, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    tower = {
+        "image_size": 16,
+        "patch_size": 4,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+    }
     dropout = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
     return {
         "schema_version": 1,
@@ -77,6 +83,4 @@ def tiny_document() -> dict[str, object]:
 def tiny_policy(seed: int = 0) -> VLAPolicy:
     config = PolicyConfig.model_validate(tiny_document())
     tokenizer = train_tokenizer(SENTENCES, vocab_size=300, max_length=32)
-    return VLAPolicy(
-        PolicyParts(config, initialise(config, seed), InstructionEncoder(config, tokenizer, tokenizer))
-    )
+    return VLAPolicy(PolicyParts(config, initialise(config, seed), InstructionEncoder(config, tokenizer, tokenizer)))

@@ -1,0 +1,169 @@
+"""`sim_robot`: a simulated robot with the topics of a real one."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+
+import numpy as np
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # the only place it has on Humble
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock as ClockMessage
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
+
+from .images import to_image
+from .node_process import RobotNode, StartError, refuse_second_instance, run
+from .parameters import declare, refuse_unknown
+from .sim.gl import RendererError
+from .sim.scene import sample_scene
+from .sim.world import PHYSICS_PERIOD, World
+
+CAMERA_FRAME, ODOM_FRAME, BASE_FRAME = "camera_optical_frame", "odom", "base_link"
+LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+WAKE_PERIOD = 0.01  # s of real time between two looks at how far the simulation should be
+MOST_AT_ONCE = 0.05  # simulated s that one look may advance, so that commands are taken in meanwhile
+LATE = 0.2  # s of real time behind which the simulation gives up catching up
+
+
+class SimRobot(RobotNode):
+    """A robot in a room: camera, odometry and a base that takes velocity commands.
+
+    Time is simulated and published on `/clock`. Odometry is the truth: its origin is the room's centre and it
+    never drifts. `~/touched` says what the robot runs into: an object's name, "wall", or an empty text.
+
+    Raises:
+        StartError: nothing can be rendered here (the message names the missing package), unknown parameters,
+        or a
+            node of the same name.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("sim_robot")
+        created = time.monotonic()
+        seed = declare(self, "seed", 0, "of the room and what is in it", between=(0, 2**31))
+        self._factor = declare(
+            self,
+            "real_time_factor",
+            1.0,
+            "simulated s per s of real time; 0: as fast as possible",
+            between=(0.0, 100.0),
+        )
+        self._camera_period = 1.0 / declare(
+            self, "camera_hz", 10.0, "Hz of camera/image_raw", between=(1.0, 100.0)
+        )
+        self._odom_period = 1.0 / declare(self, "odom_hz", 20.0, "Hz of odom", between=(1.0, 100.0))
+        stamped = declare(self, "enable_stamped_cmd_vel", False, "cmd_vel is TwistStamped instead of Twist")
+        self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 1)
+        self._image_publisher = self.create_publisher(Image, "camera/image_raw", 1)
+        self._info_publisher = self.create_publisher(CameraInfo, "camera/camera_info", 1)
+        self._odom_publisher = self.create_publisher(Odometry, "odom", 10)
+        self._touched_publisher = self.create_publisher(String, "~/touched", LATCHED)
+        if stamped:
+            self.create_subscription(
+                TwistStamped, "cmd_vel", lambda message: self._on_command(message.twist), 1
+            )
+        else:
+            self.create_subscription(Twist, "cmd_vel", self._on_command, 1)
+        refuse_unknown(self)
+        try:
+            self._world = World(sample_scene(np.random.default_rng(seed)))
+        except RendererError as error:
+            raise StartError(str(error)) from error
+        refuse_second_instance(self, created)
+        self._camera_due = self._odom_due = 0.0
+        self._touched: str | None = None
+        self._touched_publisher.publish(String(data=""))
+        self._begin = time.monotonic()  # when simulated time would have been 0 at this factor
+        self.create_timer(
+            WAKE_PERIOD if self._factor > 0.0 else 1e-4,
+            self._on_wake,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self.get_logger().info(f"room {seed}: {', '.join(item.name for item in self._world.scene.objects)}")
+
+    def close(self) -> None:
+        """Free the renderer; the robot vanishes with its process."""
+        self._world.close()
+
+    def _on_command(self, twist: Twist) -> None:
+        try:
+            self._world.command(twist.linear.x, twist.angular.z)
+        except ValueError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=5.0)
+
+    def _on_wake(self) -> None:
+        """Advance the world to where it should be by now, and publish what is due on the way."""
+        world = self._world
+        end = world.time + MOST_AT_ONCE
+        if self._factor > 0.0:
+            wanted = (time.monotonic() - self._begin) * self._factor
+            if wanted - world.time > LATE * self._factor:
+                self.get_logger().warning(
+                    f"the machine is too slow for real_time_factor {self._factor:g}: "
+                    f"{wanted - world.time:.2f} s are dropped",
+                    throttle_duration_sec=5.0,
+                )
+                self._begin = time.monotonic() - world.time / self._factor
+            end = min(end, wanted)
+        while world.time + PHYSICS_PERIOD <= end + 1e-9:
+            world.step(PHYSICS_PERIOD)
+            if world.touched != self._touched:
+                self._touched = world.touched
+                self._touched_publisher.publish(String(data=self._touched or ""))
+            self._publish_due()
+        self._publish_clock()
+
+    def _publish_due(self) -> None:
+        now = self._world.time + 1e-9  # periods add up with rounding
+        if now >= self._odom_due:
+            self._odom_due += self._odom_period
+            self._publish_odometry()
+        if now >= self._camera_due:
+            self._camera_due += self._camera_period
+            self._publish_clock()  # a frame from the future would be refused
+            self._publish_frame()
+
+    def _stamp(self) -> object:
+        return Time(nanoseconds=round(self._world.time * 1e9)).to_msg()
+
+    def _publish_clock(self) -> None:
+        self._clock_publisher.publish(ClockMessage(clock=self._stamp()))
+
+    def _publish_odometry(self) -> None:
+        pose, velocity = self._world.pose, self._world.velocity
+        message = Odometry()
+        message.header.stamp = self._stamp()
+        message.header.frame_id, message.child_frame_id = ODOM_FRAME, BASE_FRAME
+        message.pose.pose.position.x, message.pose.pose.position.y = pose.x, pose.y
+        message.pose.pose.orientation.z = math.sin(pose.yaw / 2.0)
+        message.pose.pose.orientation.w = math.cos(pose.yaw / 2.0)
+        message.twist.twist.linear.x, message.twist.twist.angular.z = velocity
+        self._odom_publisher.publish(message)
+
+    def _publish_frame(self) -> None:
+        image = to_image(self._world.render(), self._stamp(), CAMERA_FRAME)
+        lens = self._world.camera_info()
+        info = CameraInfo(header=image.header, width=lens.width, height=lens.height)
+        info.distortion_model = "plumb_bob"
+        info.d = [0.0] * 5
+        info.k = [lens.fx, 0.0, lens.cx, 0.0, lens.fy, lens.cy, 0.0, 0.0, 1.0]
+        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+        info.p = [lens.fx, 0.0, lens.cx, 0.0, 0.0, lens.fy, lens.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+        self._image_publisher.publish(image)
+        self._info_publisher.publish(info)
+
+
+def main() -> int:
+    """Run the node; the exit code."""
+    return run(SimRobot)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""policy_node over DDS with a policy that misbehaves on request: whatever happens, the robot stands still in time."""
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from conftest import Bench, Process
+
+pytestmark = pytest.mark.e2e
+
+DEADLINE = 0.5  # s
+CONTROL_HZ = 20.0
+NODE = "obedient_policy_node.py"
+
+
+@pytest.fixture(scope="module")
+def node(shared_bench: Bench) -> Process:
+    """One node for all tests that leave it alive."""
+    return shared_bench.start(NODE)
+
+
+@pytest.fixture
+def camera(shared_bench: Bench, node: Process) -> Iterator[Process]:
+    camera = shared_bench.start("camera.py", "rgb8")
+    shared_bench.until_ready()
+    yield camera
+    camera.kill()
+    node.check()
+
+
+def fault_time(bench: Bench, node: Process) -> float:
+    """Monotonic s at which the policy says that it went wrong for the last time."""
+    before = node.output.count("fault ")
+    bench.until(lambda: node.output.count("fault ") > before)
+    return float(re.findall(r"fault ([\d.]+)", node.output)[-1])
+
+
+def test_a_killed_camera_stops_the_robot_in_time_and_for_good(shared_bench: Bench, camera: Process) -> None:
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+    stop_time = shared_bench.zero_after(camera.kill(), watch=3.0)
+    print(f"zero {stop_time:.3f} s after the camera was killed")
+    assert stop_time <= DEADLINE
+    assert shared_bench.statuses[-1][1].startswith("stopped: camera: no usable frame for")
+
+
+def test_a_camera_that_comes_back_is_followed_again(shared_bench: Bench, camera: Process) -> None:
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+    assert shared_bench.zero_after(camera.kill(), watch=1.0) <= DEADLINE
+    again = shared_bench.start("camera.py", "rgb8")
+    shared_bench.until_driving()
+    again.kill()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("raise", "stopped: policy: RuntimeError: out of memory"),
+        ("nan", "stopped: policy: velocity is not finite"),
+    ],
+)
+def test_a_policy_that_fails_stops_the_robot_until_an_instruction_is_sent_anew(
+    shared_bench: Bench, node: Process, camera: Process, fault: str, reason: str
+) -> None:
+    shared_bench.instruct(fault)
+    stop_time = shared_bench.zero_after(fault_time(shared_bench, node))
+    print(f"zero {stop_time:.3f} s after the fault {fault!r}")
+    assert stop_time <= DEADLINE
+    assert shared_bench.statuses[-1][1] == reason
+    assert reason.removeprefix("stopped: ") in node.output
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+
+
+@pytest.mark.parametrize("kind", ["sleep", "compute"])
+def test_commands_keep_their_rate_while_a_policy_takes_two_seconds_a_step(
+    shared_bench: Bench, camera: Process, kind: str
+) -> None:
+    shared_bench.instruct(kind)
+    begin = len(shared_bench.commands)
+    time.sleep(5.0)
+    arrived = [command[0] for command in shared_bench.commands[begin:]]
+    rate = (len(arrived) - 1) / (arrived[-1] - arrived[0])
+    gap = max(b - a for a, b in zip(arrived, arrived[1:], strict=False))
+    print(f"{rate:.2f} Hz of {CONTROL_HZ:.0f}, longest gap {gap:.3f} s, policy busy by {kind}")
+    assert rate == pytest.approx(CONTROL_HZ, rel=0.05)
+    assert all((v, w) == (0.0, 0.0) for _, v, w in shared_bench.commands[begin:])
+    assert "policy" in shared_bench.statuses[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("yuv422", "image encoding 'yuv422' is not supported; expected one of rgb8,"), ("empty", "image is empty")],
+)
+def test_images_that_cannot_be_used_are_named_and_the_robot_stands_still(
+    shared_bench: Bench, node: Process, camera: Process, kind: str, reason: str
+) -> None:
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+    killed = camera.kill()
+    bad = shared_bench.start("camera.py", kind)
+    assert shared_bench.zero_after(killed, watch=1.0) <= DEADLINE
+    shared_bench.until(lambda: reason in shared_bench.statuses[-1][1])
+    assert shared_bench.zero_after(time.monotonic(), watch=1.0) <= 2 / CONTROL_HZ
+    assert reason in node.output
+    bad.kill()
+
+
+def test_a_second_node_of_the_same_name_is_refused(shared_bench: Bench, node: Process, camera: Process) -> None:
+    second = shared_bench.start(NODE)
+    assert second.wait() == 1
+    assert second.output.splitlines()[-1].startswith(
+        "cannot start: a node named /policy_node is already running: stop it or rename this one"
+    )
+    assert "Traceback" not in second.output
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+
+
+def test_sigint_while_driving_ends_with_a_zero(bench: Bench) -> None:
+    bench.start("camera.py", "jpeg")
+    parameters = {"image_transport": "compressed", "enable_stamped_cmd_vel": "true", "limits.linear_x_max": 0.3}
+    node = bench.start(NODE, "--ros-args", "-r", "cmd_vel:=stamped_cmd_vel", parameters=parameters)
+    bench.until_ready()
+    bench.instruct("drive")
+    bench.until(lambda: bench.commands[-1][1] > 0.25)
+    node.send(signal.SIGINT)
+    assert node.wait(10.0) == 0
+    time.sleep(0.5)
+    assert bench.commands[-1][1:] == (0.0, 0.0)
+    assert max(v for _, v, _ in bench.commands) == pytest.approx(0.3)
+    assert "Traceback" not in node.output
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("hang", "stopped: policy: no answer for"), ("die", "stopped: policy: its worker has died")],
+)
+def test_a_worker_that_is_gone_stops_the_robot_in_time_and_for_good(bench: Bench, fault: str, reason: str) -> None:
+    bench.start("camera.py", "rgb8")
+    node = bench.start(NODE)
+    bench.until_ready()
+    bench.instruct(fault)
+    stop_time = bench.zero_after(fault_time(bench, node), watch=3.0)
+    print(f"zero {stop_time:.3f} s after the worker's fault {fault!r}")
+    assert stop_time <= DEADLINE
+    assert bench.statuses[-1][1].startswith(reason)
+    node.send(signal.SIGTERM)  # a stuck worker does not hold the process back
+    assert node.wait(10.0) == 0
+    assert bench.commands[-1][1:] == (0.0, 0.0)
