@@ -47,6 +47,7 @@ def generate_launch_description() -> LaunchDescription:
                 ],
                 remappings=[
                     ("camera/image_raw", LaunchConfiguration("image")),
+                    ("camera/image_raw/compressed", [LaunchConfiguration("image"), "/compressed"]),
                     ("cmd_vel", LaunchConfiguration("cmd_vel")),
                 ],
                 arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],

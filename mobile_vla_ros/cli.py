@@ -45,20 +45,18 @@ def train(
 def evaluate(
     *,
     sim: Annotated[bool, typer.Option("--sim", help="drive the simulated robot")] = False,
-    policy: Annotated[
-        Path | None, typer.Option(help="policy directory; the shipped one if not given")
-    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="policy directory; the shipped one if not given")] = None,
     episodes: Annotated[int, typer.Option(min=2, help="held-out rooms, one task each")] = 100,
     seed: Seed = 0,
-    swap_pairs: Annotated[
-        int, typer.Option(min=0, help="starts that are driven twice, with the words swapped")
-    ] = 30,
+    swap_pairs: Annotated[int, typer.Option(min=0, help="starts that are driven twice, with the words swapped")] = 30,
     latency: Annotated[float, typer.Option(min=0.0, help="s from a frame to its plan")] = 0.1,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write every result here")] = None,
+    card: Annotated[bool, typer.Option("--card", help="also write the scores into the policy's model card")] = False,
 ) -> None:
     """Drive a policy in closed loop over held-out rooms, beside three baselines, and swap its words."""
     if not sim:
         raise typer.BadParameter("say --sim: closed loop in simulation is the evaluation there is")
+    from .evaluation.card import write_card
     from .evaluation.closed_loop import evaluate as run
     from .evaluation.report import kind_table, score_table, swap_table, write_json
     from .evaluation.swap import swap_test
@@ -78,6 +76,9 @@ def evaluate(
             "swap": [pair.to_dict() for pair in pairs],
         }
         write_json(json_file, {**setting, **results})
+    if card:
+        command = f"mobile-vla evaluate --sim --episodes {episodes} --seed {seed} --latency {latency}"
+        write_card(directory, command, scores, pairs)
 
 
 @app.command()

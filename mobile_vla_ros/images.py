@@ -53,9 +53,7 @@ def to_rgb(message: Image | CompressedImage) -> NDArray[np.uint8]:
     if isinstance(message, CompressedImage):
         return _decompressed(message)
     channels, rgb = _layout(message)
-    rows = np.frombuffer(
-        message.data, np.uint8, count=message.step * (message.height - 1) + message.width * channels
-    )
+    rows = np.frombuffer(message.data, np.uint8, count=message.step * (message.height - 1) + message.width * channels)
     pixels = np.lib.stride_tricks.as_strided(
         rows, (message.height, message.width, channels), (message.step, channels, 1), writeable=False
     )
@@ -76,27 +74,21 @@ def to_image(rgb: NDArray[np.uint8], stamp: Time, frame_id: str) -> Image:
     message.height, message.width = rgb.shape[:2]
     message.encoding = "rgb8"
     message.step = 3 * message.width
-    message.data = array.array(
-        "B", rgb.tobytes()
-    )  # rclpy takes an array as it is, anything else value by value
+    message.data = array.array("B", rgb.tobytes())  # rclpy takes an array as it is, anything else value by value
     return message
 
 
 def _layout(message: Image) -> tuple[int, tuple[int, int, int]]:
     """Channels per pixel, and which of them are red, green and blue."""
     if message.height == 0 or message.width == 0 or len(message.data) == 0:
-        raise ImageError(
-            f"image is empty: {message.width} x {message.height} pixels, {len(message.data)} bytes"
-        )
+        raise ImageError(f"image is empty: {message.width} x {message.height} pixels, {len(message.data)} bytes")
     if message.encoding not in _ENCODINGS:
         known = ", ".join(_ENCODINGS)
         raise ImageError(f"image encoding {message.encoding!r} is not supported; expected one of {known}")
     channels, rgb = _ENCODINGS[message.encoding]
     row = message.width * channels
     if message.step < row:
-        raise ImageError(
-            f"image step is {message.step} bytes: {message.width} {message.encoding} pixels need {row}"
-        )
+        raise ImageError(f"image step is {message.step} bytes: {message.width} {message.encoding} pixels need {row}")
     needed = message.step * (message.height - 1) + row
     if len(message.data) < needed:
         raise ImageError(

@@ -24,9 +24,7 @@ from .parameters import declare, refuse_unknown
 
 NEWEST_FRAME = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 STATUS_PERIOD = 0.5  # s at least between two reasons of the same state
 CLOSE_TIMEOUT = 1.0  # s that shutdown waits for the policy; ros2 launch waits 5 before it gets rough
 
@@ -85,9 +83,7 @@ class PolicyNode(RobotNode):
         self._status: tuple[DriveState, str] | None = None
         self._status_time = 0.0
 
-        self._command_publisher = self.create_publisher(
-            TwistStamped if self._stamped else Twist, "cmd_vel", NEWEST
-        )
+        self._command_publisher = self.create_publisher(TwistStamped if self._stamped else Twist, "cmd_vel", NEWEST)
         self._status_publisher = self.create_publisher(String, "~/status", LATCHED)
         self._instruction_publisher = self.create_publisher(String, "~/active_instruction", LATCHED)
         overridable = QoSOverridingOptions.with_default_policies()
@@ -120,9 +116,7 @@ class PolicyNode(RobotNode):
         default = ControllerConfig(dt=policy.config.dt)
         return ControllerConfig(
             dt=policy.config.dt,
-            control_hz=declare(
-                self, "control_hz", default.control_hz, "Hz of cmd_vel", between=(10.0, 100.0)
-            ),
+            control_hz=declare(self, "control_hz", default.control_hz, "Hz of cmd_vel", between=(10.0, 100.0)),
             camera_timeout=declare(
                 self,
                 "camera_timeout",
@@ -231,9 +225,7 @@ class PolicyNode(RobotNode):
             self._command_publisher.publish(twist)
             return
         message = TwistStamped(twist=twist)
-        message.header.stamp = (
-            self.get_clock().now().to_msg()
-        )  # of publishing: who reads it computes ages from it
+        message.header.stamp = self.get_clock().now().to_msg()  # of publishing: who reads it computes ages from it
         message.header.frame_id = self._base_frame
         self._command_publisher.publish(message)
 
@@ -258,17 +250,13 @@ def _load(directory: str, device: str, dtype: str) -> DrivingPolicy:
     try:
         from mobile_vla_models import PolicyDirectoryError, VLAPolicy
     except ImportError as error:
-        raise StartError(
-            f"the policy needs the Python package {error.name}, which is not installed"
-        ) from error
+        raise StartError(f"the policy needs the Python package {error.name}, which is not installed") from error
     try:
         return VLAPolicy.from_pretrained(directory, device=device, dtype=dtype)
     except (PolicyDirectoryError, OSError) as error:
         raise StartError(str(error)) from error
     except RuntimeError as error:  # torch: no such device, out of memory
-        raise StartError(
-            f"policy {directory} does not load on device {device} as {dtype}: {error}"
-        ) from error
+        raise StartError(f"policy {directory} does not load on device {device} as {dtype}: {error}") from error
 
 
 def main() -> int:

@@ -24,9 +24,7 @@ from .sim.scene import sample_scene
 from .sim.world import PHYSICS_PERIOD, World
 
 CAMERA_FRAME, ODOM_FRAME, BASE_FRAME = "camera_optical_frame", "odom", "base_link"
-LATCHED = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 WAKE_PERIOD = 0.01  # s of real time between two looks at how far the simulation should be
 MOST_AT_ONCE = 0.05  # simulated s that one look may advance, so that commands are taken in meanwhile
 LATE = 0.2  # s of real time behind which the simulation gives up catching up
@@ -55,9 +53,7 @@ class SimRobot(RobotNode):
             "simulated s per s of real time; 0: as fast as possible",
             between=(0.0, 100.0),
         )
-        self._camera_period = 1.0 / declare(
-            self, "camera_hz", 10.0, "Hz of camera/image_raw", between=(1.0, 100.0)
-        )
+        self._camera_period = 1.0 / declare(self, "camera_hz", 10.0, "Hz of camera/image_raw", between=(1.0, 100.0))
         self._odom_period = 1.0 / declare(self, "odom_hz", 20.0, "Hz of odom", between=(1.0, 100.0))
         stamped = declare(self, "enable_stamped_cmd_vel", False, "cmd_vel is TwistStamped instead of Twist")
         self._clock_publisher = self.create_publisher(ClockMessage, "/clock", 1)
@@ -66,9 +62,7 @@ class SimRobot(RobotNode):
         self._odom_publisher = self.create_publisher(Odometry, "odom", 10)
         self._touched_publisher = self.create_publisher(String, "~/touched", LATCHED)
         if stamped:
-            self.create_subscription(
-                TwistStamped, "cmd_vel", lambda message: self._on_command(message.twist), 1
-            )
+            self.create_subscription(TwistStamped, "cmd_vel", lambda message: self._on_command(message.twist), 1)
         else:
             self.create_subscription(Twist, "cmd_vel", self._on_command, 1)
         refuse_unknown(self)

@@ -72,9 +72,7 @@ class Limits:
                 raise ValueError(f"unknown limit {name!r}; known: {', '.join(known)}")
             own = getattr(self, name)
             if not abs(value) <= abs(own):
-                raise ValueError(
-                    f"limit {name} = {value} loosens the policy's {own}; it may only be tightened"
-                )
+                raise ValueError(f"limit {name} = {value} loosens the policy's {own}; it may only be tightened")
         return replace(self, **changes)
 
     def clipped(self, velocity: Velocity) -> Velocity:
@@ -124,9 +122,7 @@ class VelocityLimiter:
         self._limits = limits
         self._axes = (
             _Axis(limits.linear_x_min, limits.linear_x_max, limits.linear_acceleration, limits.linear_jerk),
-            _Axis(
-                -limits.angular_z_max, limits.angular_z_max, limits.angular_acceleration, limits.angular_jerk
-            ),
+            _Axis(-limits.angular_z_max, limits.angular_z_max, limits.angular_acceleration, limits.angular_jerk),
         )
         self.stop()
 
@@ -158,9 +154,7 @@ class VelocityLimiter:
             return self.velocity
         wanted = self._along(way, dt)
         change = (wanted[0] - self._acceleration[0], wanted[1] - self._acceleration[1])
-        factor = min(
-            [1.0, *(axis.jerk * dt / abs(c) for c, axis in zip(change, self._axes, strict=True) if c != 0.0)]
-        )
+        factor = min([1.0, *(axis.jerk * dt / abs(c) for c, axis in zip(change, self._axes, strict=True) if c != 0.0)])
         steps = [
             _feasible(axis, v, a, a + factor * c, dt)
             for axis, v, a, c in zip(self._axes, self.velocity, self._acceleration, change, strict=True)

@@ -27,9 +27,7 @@ DEADLINE = 0.5  # s from the last sign of life of camera or policy to a zero com
 def make_plan(
     stamp: float, instruction_id: int, velocity: tuple[float, float] = (0.4, 0.2), stop: float = 0.0
 ) -> ActionPlan:
-    return ActionPlan(
-        stamp, DT, np.tile(np.float32(velocity), (ROWS, 1)), np.full(ROWS, stop), instruction_id
-    )
+    return ActionPlan(stamp, DT, np.tile(np.float32(velocity), (ROWS, 1)), np.full(ROWS, stop), instruction_id)
 
 
 @dataclass
@@ -220,9 +218,7 @@ def test_an_empty_instruction_is_zero_at_once() -> None:
     loop.say("  ")
     loop.commands.clear()
     loop.run(2.0)
-    assert {command for _, command in loop.commands} == {
-        Command(0.0, 0.0, DriveState.WAITING, "no instruction")
-    }
+    assert {command for _, command in loop.commands} == {Command(0.0, 0.0, DriveState.WAITING, "no instruction")}
 
 
 def test_done_latches_until_the_next_instruction_message() -> None:
@@ -304,9 +300,7 @@ def test_untimely_plans_are_refused(offset: float, reason: str) -> None:
     assert (loop.controller.refusal or "").startswith(reason)
 
 
-@pytest.mark.parametrize(
-    ("jump", "word"), [(-500.0, "back"), (500.0, "forward"), (-1.0, "back"), (2.0, "forward")]
-)
+@pytest.mark.parametrize(("jump", "word"), [(-500.0, "back"), (500.0, "forward"), (-1.0, "back"), (2.0, "forward")])
 def test_a_jump_of_the_clock_is_zero_at_once_and_passes(jump: float, word: str) -> None:
     loop = driving()
     loop.offset += jump
@@ -498,9 +492,7 @@ class AnyRun(RuleBasedStateMachine):
     def go_on(self, ticks: int) -> None:
         self.loop.run(ticks * TICK)
 
-    @rule(
-        text=st.sampled_from(["go to the red box", "turn left", "turn right", " "]), ticks=st.integers(1, 20)
-    )
+    @rule(text=st.sampled_from(["go to the red box", "turn left", "turn right", " "]), ticks=st.integers(1, 20))
     def instruct(self, text: str, ticks: int) -> None:
         self.loop.say(text)
         self.loop.run(ticks * TICK)

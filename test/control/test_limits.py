@@ -39,10 +39,7 @@ steps = st.lists(
 
 
 def parallel(a: tuple[float, float], b: tuple[float, float]) -> bool:
-    return (
-        math.isclose(a[0] * b[1], a[1] * b[0], rel_tol=1e-6, abs_tol=1e-9)
-        and a[0] * b[0] + a[1] * b[1] >= 0.0
-    )
+    return math.isclose(a[0] * b[1], a[1] * b[0], rel_tol=1e-6, abs_tol=1e-9) and a[0] * b[0] + a[1] * b[1] >= 0.0
 
 
 def reach(limiter: VelocityLimiter, target: tuple[float, float], goal: tuple[float, float]) -> None:
@@ -53,9 +50,7 @@ def reach(limiter: VelocityLimiter, target: tuple[float, float], goal: tuple[flo
 
 
 @given(limits, velocities)
-def test_clipping_stays_within_the_limits_and_keeps_the_curvature(
-    limits: Limits, wanted: tuple[float, float]
-) -> None:
+def test_clipping_stays_within_the_limits_and_keeps_the_curvature(limits: Limits, wanted: tuple[float, float]) -> None:
     v, w = limits.clipped(wanted)
     assert limits.linear_x_min <= v <= limits.linear_x_max
     assert abs(w) <= limits.angular_z_max
@@ -79,9 +74,7 @@ def test_speed_acceleration_and_jerk_never_exceed_their_limits(
     for target, dt in steps:
         after = limiter.towards(target, dt)
         change = tuple((new - old) / dt for new, old in zip(after, velocity, strict=True))
-        for value, rate, before, (low, high, most, jerk) in zip(
-            after, change, acceleration, bounds, strict=True
-        ):
+        for value, rate, before, (low, high, most, jerk) in zip(after, change, acceleration, bounds, strict=True):
             assert low <= value <= high
             assert abs(rate) <= most * (1 + 1e-9)
             assert abs(rate - before) <= jerk * dt * 1.001 + jerk * 1e-3 * 0.1 + 1e-9
@@ -89,9 +82,7 @@ def test_speed_acceleration_and_jerk_never_exceed_their_limits(
 
 
 @given(limits, velocities)
-def test_a_ramp_from_rest_arrives_exactly_and_keeps_its_curvature(
-    limits: Limits, target: tuple[float, float]
-) -> None:
+def test_a_ramp_from_rest_arrives_exactly_and_keeps_its_curvature(limits: Limits, target: tuple[float, float]) -> None:
     limiter = VelocityLimiter(limits)
     goal = limits.clipped(target)
     for _ in range(MOST_TICKS):
@@ -104,9 +95,7 @@ def test_a_ramp_from_rest_arrives_exactly_and_keeps_its_curvature(
 
 
 @given(limits, velocities)
-def test_a_ramp_to_rest_ends_at_exactly_zero_on_the_same_curve(
-    limits: Limits, start: tuple[float, float]
-) -> None:
+def test_a_ramp_to_rest_ends_at_exactly_zero_on_the_same_curve(limits: Limits, start: tuple[float, float]) -> None:
     limiter = VelocityLimiter(limits)
     reach(limiter, start, limits.clipped(start))
     begin = limiter.velocity

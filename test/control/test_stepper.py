@@ -2,9 +2,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from mobile_vla_models import ActionChunk
 from numpy.typing import NDArray
 
+from mobile_vla_models import ActionChunk
 from mobile_vla_ros.control.stepper import PolicyStepper
 
 FRAME = np.zeros((4, 6, 3), dtype=np.uint8)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mobile_vla_models import ActionChunk
 
+from mobile_vla_models import ActionChunk
 from mobile_vla_ros.control import Limits
 from mobile_vla_ros.evaluation.baselines import shuffled_instructions
+from mobile_vla_ros.evaluation.card import write_card
 from mobile_vla_ros.evaluation.closed_loop import Score
 from mobile_vla_ros.evaluation.episode import EpisodeResult, run_episode
 from mobile_vla_ros.evaluation.report import score_table, swap_table, write_json
@@ -120,3 +121,15 @@ def test_a_pair_counts_as_changed_only_if_both_runs_end_at_different_objects() -
     assert [pair.changed for pair in pairs] == [True, False, False]
     assert [pair.both_right for pair in pairs] == [True, False, False]
     assert swap_table(pairs).row_count == 2
+
+
+def test_scores_replace_older_ones_in_the_model_card(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text("# A policy\n")
+    bad, good = (Score("policy", (result(o), result(o))) for o in (Outcome.TIME_OUT, Outcome.REACHED))
+    write_card(tmp_path, "mobile-vla evaluate", [bad], [])
+    write_card(tmp_path, "mobile-vla evaluate", [good], [])
+    text = card.read_text()
+    assert text.startswith("# A policy\n")
+    assert "| policy | 100 % | 34 to 100 % | 0 % | 0 % | 0 % | 5.0 s |" in text
+    assert text.count("What it scored") == 1

@@ -27,9 +27,7 @@ def message_of(encoding: str, rgb: NDArray[np.uint8], padding: int = 0) -> Image
     height, width, channels = pixels.shape
     rows = np.full((height, width * channels + padding), 99, np.uint8)
     rows[:, : width * channels] = pixels.reshape(height, -1)
-    return Image(
-        height=height, width=width, encoding=encoding, step=rows.shape[1], data=rows.ravel().tolist()
-    )
+    return Image(height=height, width=width, encoding=encoding, step=rows.shape[1], data=rows.ravel().tolist())
 
 
 @given(
@@ -63,9 +61,7 @@ def test_another_encoding_is_refused_by_name(encoding: str) -> None:
     message = message_of("rgb8", RGB)
     message.encoding = encoding
     for use in (check, to_rgb):
-        with pytest.raises(
-            ImageError, match=f"encoding '{encoding}' is not supported; expected one of rgb8, bgr8"
-        ):
+        with pytest.raises(ImageError, match=f"encoding '{encoding}' is not supported; expected one of rgb8, bgr8"):
             use(message)
 
 

@@ -65,9 +65,7 @@ def drive(scene: Scene, task: Task, push_rng: np.random.Generator | None = None)
         if push_rng is not None and tick % 50 == 0:
             pushed = not expert.done and push_rng.random() < 0.15
             base.disturbance = (
-                Disturbance(push_rng.uniform(0.7, 1.2), 0.0, push_rng.uniform(-1.2, 1.2))
-                if pushed
-                else Disturbance()
+                Disturbance(push_rng.uniform(0.7, 1.2), 0.0, push_rng.uniform(-1.2, 1.2)) if pushed else Disturbance()
             )
         base.step(time, DT)
         tick += 1

@@ -72,9 +72,7 @@ def test_every_bag_is_complete_and_nothing_else_is_left(folder: Path) -> None:
 
 
 def test_the_bag_plays_from_humble_on(folder: Path) -> None:
-    metadata = yaml.safe_load((folder / "seed5_00000" / "metadata.yaml").read_text())[
-        "rosbag2_bagfile_information"
-    ]
+    metadata = yaml.safe_load((folder / "seed5_00000" / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
     assert metadata["storage_identifier"] == "sqlite3"
     assert metadata["version"] <= 8  # later ones write quality of service in a way that Humble cannot read
     topics = {
@@ -152,13 +150,9 @@ def test_starts_are_free_and_of_all_kinds() -> None:
         scene = sample_scene(rng)
         pose = sample_start(rng, scene)
         assert is_free(pose.x, pose.y, scene.size, scene.objects)
-        near_object += any(
-            edge_gap(pose, item) <= 0.5 and abs(bearing(pose, item)) <= 0.5 for item in scene.objects
-        )
+        near_object += any(edge_gap(pose, item) <= 0.5 and abs(bearing(pose, item)) <= 0.5 for item in scene.objects)
         ahead = (pose.x + 0.8 * math.cos(pose.yaw), pose.y + 0.8 * math.sin(pose.yaw))
-        near_wall += any(
-            abs(place) > side / 2 - ROBOT_RADIUS for place, side in zip(ahead, scene.size, strict=True)
-        )
+        near_wall += any(abs(place) > side / 2 - ROBOT_RADIUS for place, side in zip(ahead, scene.size, strict=True))
     assert 0.2 < near_object / 300 < 0.4
     assert 0.15 < near_wall / 300 < 0.5
 
@@ -185,9 +179,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     rgb = cv2.resize(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8), (160, 120))
     with BagWriter(tmp_path / "bag") as writer:
         writer.instruction(0.0, "go to the red box")
-        writer.picture(
-            0.5, np.asarray(rgb, dtype=np.uint8), CameraIntrinsics(160, 120, 80.0, 81.0, 79.5, 59.5)
-        )
+        writer.picture(0.5, np.asarray(rgb, dtype=np.uint8), CameraIntrinsics(160, 120, 80.0, 81.0, 79.5, 59.5))
         writer.odometry(0.5, Pose2D(1.0, -2.0, 2.5), Velocity(0.3, -0.4))
         writer.command(0.5, Velocity(0.1, 0.2))
     messages = read(tmp_path / "bag")

@@ -38,9 +38,7 @@ def scene() -> Scene:
     """The red box ahead of the origin, the blue box behind it, out of sight the green ball."""
     drawn = sample_scene(np.random.default_rng(0))
     objects = (item("red box", 1.5, 0.0), item("blue box", -1.5, 0.0), item("green ball", 0.0, 1.5))
-    return Scene(
-        objects, (5.0, 5.0), drawn.floor, drawn.walls, drawn.lighting, drawn.camera, Pose2D(0.0, 0.0, 0.0)
-    )
+    return Scene(objects, (5.0, 5.0), drawn.floor, drawn.walls, drawn.lighting, drawn.camera, Pose2D(0.0, 0.0, 0.0))
 
 
 def stand(monitor: TaskMonitor, pose: Pose2D, seconds: float, start: float = 0.0) -> Outcome | None:
@@ -74,9 +72,7 @@ def test_gap_and_bearing(scene: Scene) -> None:
         (0.32, math.radians(46), None),
     ],
 )
-def test_the_target_is_reached_near_and_facing(
-    scene: Scene, gap: float, yaw: float, expected: Outcome | None
-) -> None:
+def test_the_target_is_reached_near_and_facing(scene: Scene, gap: float, yaw: float, expected: Outcome | None) -> None:
     pose = at_gap(gap, yaw=yaw)
     assert stand(TaskMonitor(GO_TO_BOX, scene, pose, 0.0), pose, 2.0) == expected
 
@@ -125,10 +121,7 @@ def test_a_turn_is_a_quarter_the_right_way(scene: Scene, degrees: float, expecte
     for tick in range(1, 41):
         yaw = 3.0 + math.radians(degrees) * tick / 40
         turning = Velocity(0.0, math.copysign(0.8, degrees))
-        assert (
-            monitor.update(tick * 0.05, Pose2D(0.0, 0.0, math.remainder(yaw, math.tau)), turning, None)
-            is None
-        )
+        assert monitor.update(tick * 0.05, Pose2D(0.0, 0.0, math.remainder(yaw, math.tau)), turning, None) is None
     end = Pose2D(0.0, 0.0, math.remainder(3.0 + math.radians(degrees), math.tau))
     assert stand(monitor, end, 1.5, start=2.05) == expected
 
@@ -176,9 +169,7 @@ def test_directions_that_wrap_hide_too(scene: Scene) -> None:
 
 def _with(scene: Scene, *more: SceneObject) -> Scene:
     objects = (scene.objects[0], scene.objects[2], *more)
-    return Scene(
-        objects, scene.size, scene.floor, scene.walls, scene.lighting, scene.camera, scene.start_pose
-    )
+    return Scene(objects, scene.size, scene.floor, scene.walls, scene.lighting, scene.camera, scene.start_pose)
 
 
 def test_targets_are_neither_reached_nor_hidden(scene: Scene) -> None:

@@ -51,9 +51,7 @@ def test_most_views_show_an_object(folder: Path) -> None:
     assert shown.mean() > 0.7
 
 
-def test_the_same_seed_renders_the_same_views(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_seed_renders_the_same_views(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "SHARD", 40)
     views.render_shard(tmp_path, seed=3, shard=1)
     views.render_shard(tmp_path, seed=4, shard=1)

@@ -21,9 +21,7 @@ RGB = {"red": (0.8, 0.1, 0.1), "blue": (0.1, 0.2, 0.8)}
 
 
 def item(shape: str, color: str = "red", x: float = AHEAD, y: float = 0.0) -> SceneObject:
-    radius, height = {"box": (0.28, 0.4), "ball": (0.22, 0.44), "cone": (0.24, 0.5), "cylinder": (0.12, 0.6)}[
-        shape
-    ]
+    radius, height = {"box": (0.28, 0.4), "ball": (0.22, 0.44), "cone": (0.24, 0.5), "cylinder": (0.12, 0.6)}[shape]
     return SceneObject(color, shape, x, y, radius, height, 0.0, RGB[color])
 
 
@@ -148,9 +146,7 @@ def test_refuses_broken_steps(world: World, duration: float) -> None:
         world.step(duration)
 
 
-@pytest.mark.parametrize(
-    ("backend", "expected"), [("osmesa", "libosmesa6"), ("nonsense", "MUJOCO_GL is 'nonsense'")]
-)
+@pytest.mark.parametrize(("backend", "expected"), [("osmesa", "libosmesa6"), ("nonsense", "MUJOCO_GL is 'nonsense'")])
 def test_a_missing_renderer_is_named(backend: str, expected: str) -> None:
     script = (
         "import ctypes.util, numpy\n"
