@@ -16,7 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-DISCOVERY_TIME = 1.5  # s within which nodes on one machine or a local network find each other
+DISCOVERY_TIME = 3.0  # s within which nodes find each other, also on a machine with too much to do
 
 
 class StartError(Exception):
@@ -77,8 +77,8 @@ def refuse_second_instance(node: Node, since: float) -> None:
     while True:
         if node.get_node_names_and_namespaces().count(own) > 1:
             raise StartError(
-                f"a node named {node.get_fully_qualified_name()} is already running: stop it or rename this one "
-                "with --ros-args -r __node:=NAME (the name of a killed node fades in half a minute)"
+                f"a node named {node.get_fully_qualified_name()} is already running: "
+                "stop it, or rename this one with --ros-args -r __node:=NAME"
             )
         if time.monotonic() - since > DISCOVERY_TIME:
             return

@@ -22,7 +22,7 @@ from ..sim.world import World
 from .dds import free_domain, use_domain
 from .errors import DemoError
 from .judge import Judge
-from .outputs import write_outputs
+from .outputs import remove_outputs, write_outputs
 from .process import NodeProcess, node_process
 from .recorder import Recorder
 from .recording import Recording
@@ -86,6 +86,7 @@ def drive(config: DemoConfig, scene: Scene, console: Console) -> Recording:
     else:
         tasks = choose_tasks(scene)
     config.out.mkdir(parents=True, exist_ok=True)
+    remove_outputs(config.out)
     domain = free_domain()
     environment = use_domain(domain)
     with ExitStack() as stack:

@@ -50,7 +50,7 @@ def card_section(command: str, scores: Sequence[Score], pairs: Sequence[SwapPair
         changed, right = sum(pair.changed for pair in pairs), sum(pair.both_right for pair in pairs)
         lines += [
             "",
-            f"Same start, the other of two visible objects named: in {changed} of {len(pairs)} pairs the object reached "
-            f"changes with the words; in {right} both runs end at the named one.",
+            f"Same start, the other of two visible objects named: in {changed} of {len(pairs)} pairs the object "
+            f"reached changes with the words; in {right} both runs end at the named one.",
         ]
     return "\n".join(lines) + "\n"

@@ -1,11 +1,13 @@
-"""policy_node with a policy that does what its instruction says: drive, raise, nan, hang, die, sleep, compute."""
+"""policy_node with a policy that does what its instruction says: drive, raise, nan, hang, die, sleep, compute.
+
+The argument `with-torch` is needed for the last one.
+"""
 
 import sys
 import time
 from types import SimpleNamespace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mobile_vla_models import ActionChunk
@@ -57,4 +59,6 @@ class ObedientPolicy:
 
 
 if __name__ == "__main__":
+    if "with-torch" in sys.argv:
+        import torch
     sys.exit(run(lambda: PolicyNode(ObedientPolicy())))
