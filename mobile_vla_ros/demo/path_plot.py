@@ -44,7 +44,7 @@ def plot_path(recording: Recording, scene: Scene, file: Path) -> None:
     axes.set_ylabel("y (m)")
     if recording.runs:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.01), frameon=False)
-    figure.savefig(file, dpi=110)
+    figure.savefig(file, dpi=110, bbox_inches="tight")
 
 
 def _draw_object(axes: Axes, item: SceneObject) -> None:

@@ -36,7 +36,7 @@ PATHS: tuple[Color, ...] = ((0, 229, 255), (255, 64, 160), (190, 255, 0), (255, 
 
 AHEAD = 2.0  # s of the commanded motion that is drawn on the floor
 ELSEWHERE = Pose2D(1000.0, 0.0, 0.0)  # out of sight
-CREEP = 0.03  # m/s: slower is no driving, only turning
+LEAST_TURN = 0.05  # rad/s that get an arrow
 
 
 class Composer:
@@ -76,9 +76,10 @@ class Composer:
         """The camera's picture, enlarged, with the commanded motion on the floor ahead."""
         size = (LEFT_WIDTH, CAMERA_HEIGHT * ZOOM)
         picture = np.ascontiguousarray(cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
-        if abs(velocity.linear_x) > CREEP:
-            _draw_arrow(picture, self._floor_path(velocity))
-        elif abs(velocity.angular_z) > CREEP:
+        path = self._floor_path(velocity)
+        if len(path) >= 2:
+            _draw_arrow(picture, path)
+        elif abs(velocity.angular_z) > LEAST_TURN:
             _draw_arrow(picture, _turn_path(velocity.angular_z / self._maximum.angular_z))
         return picture
 
@@ -165,9 +166,7 @@ def _turn_path(share: float) -> NDArray[np.float64]:
 
 
 def _draw_arrow(picture: Picture, points: NDArray[np.float64]) -> None:
-    """An arrow along pixels (n, 2); none where they are too few to have a direction."""
-    if len(points) < 2:
-        return
+    """An arrow along pixels (n, 2), two or more."""
     along = points[-1] - points[-2]
     along /= max(float(np.hypot(*along)), 1e-9)
     across = np.array([-along[1], along[0]])

@@ -1,7 +1,7 @@
 """A bench for nodes: starts them as processes in a ROS domain of their own and listens to what they publish."""
 
-import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,10 +19,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
+from mobile_vla_ros.demo.dds import free_domain
+
 FOLDER = Path(__file__).parent
 LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 PATIENCE = 60.0  # s for anything that has no deadline of its own
-domains = itertools.count(os.getpid())
 
 
 class Process:
@@ -52,7 +53,8 @@ class Process:
         return time.monotonic()
 
     def check(self) -> None:
-        assert self._process.poll() is None, self.output
+        """Fail if it has ended by itself."""
+        assert self._process.poll() in (None, 0, -signal.SIGKILL), self.output
 
 
 class Bench:
@@ -64,19 +66,19 @@ class Bench:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.domain = 1 + next(domains) % 100
+        domain = free_domain()
         self.commands: list[tuple[float, float, float]] = []
         self.statuses: list[tuple[float, str]] = []
         self._folder = folder
         self._environment = {
             **os.environ,
-            "ROS_DOMAIN_ID": str(self.domain),
+            "ROS_DOMAIN_ID": str(domain),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
             "OMP_NUM_THREADS": "1",
         }
         self._processes: list[Process] = []
         self._context = Context()
-        rclpy.init(context=self._context, domain_id=self.domain, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node("bench", context=self._context)
         self._instruction = self.node.create_publisher(String, "instruction", 1)
         self.node.create_subscription(Twist, "cmd_vel", self._on_twist, 100)
@@ -104,6 +106,8 @@ class Bench:
         """Wait for it; fails with everything that the processes said."""
         end = time.monotonic() + timeout
         while not condition():
+            for process in self._processes:
+                process.check()
             if time.monotonic() > end:
                 said = "\n".join(process.output for process in self._processes)
                 pytest.fail(f"waited {timeout} s in vain; last status: {self.statuses[-1:]}\n{said}")

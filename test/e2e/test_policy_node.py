@@ -1,5 +1,6 @@
 """policy_node over DDS with a policy that misbehaves on request: whatever happens, the robot stands still in time."""
 
+import itertools
 import re
 import signal
 import time
@@ -21,7 +22,7 @@ NODE = "obedient_policy_node.py"
 @pytest.fixture(scope="module")
 def node(shared_bench: Bench) -> Process:
     """One node for all tests that leave it alive."""
-    return shared_bench.start(NODE)
+    return shared_bench.start(NODE, "with-torch")
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_commands_keep_their_rate_while_a_policy_takes_two_seconds_a_step(
     time.sleep(5.0)
     arrived = [command[0] for command in shared_bench.commands[begin:]]
     rate = (len(arrived) - 1) / (arrived[-1] - arrived[0])
-    gap = max(b - a for a, b in zip(arrived, arrived[1:], strict=False))
+    gap = max(b - a for a, b in itertools.pairwise(arrived))
     print(f"{rate:.2f} Hz of {CONTROL_HZ:.0f}, longest gap {gap:.3f} s, policy busy by {kind}")
     assert rate == pytest.approx(CONTROL_HZ, rel=0.05)
     assert all((v, w) == (0.0, 0.0) for _, v, w in shared_bench.commands[begin:])
@@ -116,7 +117,7 @@ def test_a_second_node_of_the_same_name_is_refused(shared_bench: Bench, node: Pr
     second = shared_bench.start(NODE)
     assert second.wait() == 1
     assert second.output.splitlines()[-1].startswith(
-        "cannot start: a node named /policy_node is already running: stop it or rename this one"
+        "cannot start: a node named /policy_node is already running: stop it, or rename this one"
     )
     assert "Traceback" not in second.output
     shared_bench.instruct("drive")
