@@ -38,3 +38,23 @@ def test_a_touch_is_a_collision_and_silence_a_time_out(scene: Scene) -> None:
     run = Judge(TURN, scene, motion(0.0, 0.0), 30.0).update(motion(30.0, 0.0), None)
     assert run is not None
     assert run.outcome is Outcome.TIME_OUT
+
+
+def test_standing_where_the_last_instruction_led_is_no_answer_yet(scene: Scene) -> None:
+    first, second = scene.objects[:2]
+    there = Pose2D(first.x - first.radius - 0.5, first.y, 0.0)
+    judge = Judge(Task(TaskKind.GO_TO, "go", second.name), scene, Motion(0.0, there, STILL), 30.0)
+    runs = [judge.update(Motion(0.1 * k, there, STILL), None) for k in range(1, 60)]
+    end = next(run for run in runs if run is not None)
+    assert end.outcome is Outcome.WRONG_OBJECT
+    assert end.end == pytest.approx(4.0)
+
+
+def test_once_set_out_standing_at_another_object_is_wrong(scene: Scene) -> None:
+    first, second = scene.objects[:2]
+    there = Pose2D(first.x - first.radius - 0.5, first.y, 0.0)
+    judge = Judge(Task(TaskKind.GO_TO, "go", second.name), scene, Motion(0.0, there, STILL), 30.0)
+    assert judge.update(Motion(0.1, there, Velocity(0.2, 0.0)), None) is None
+    runs = [judge.update(Motion(0.1 + 0.1 * k, there, STILL), None) for k in range(1, 20)]
+    end = next(run for run in runs if run is not None)
+    assert (end.outcome, end.end) == (Outcome.WRONG_OBJECT, pytest.approx(1.2))
