@@ -55,6 +55,7 @@ setup(
             "matplotlib",
             "mujoco>=3.17",
             "opencv-python-headless",
+            "pillow",
             "rich",
             "rosbags>=0.11",
             "typer",

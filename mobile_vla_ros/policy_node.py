@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # the only place it has on Humble
 from rclpy.duration import Duration
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
@@ -86,7 +86,7 @@ class PolicyNode(RobotNode):
         self._command_publisher = self.create_publisher(TwistStamped if self._stamped else Twist, "cmd_vel", NEWEST)
         self._status_publisher = self.create_publisher(String, "~/status", LATCHED)
         self._instruction_publisher = self.create_publisher(String, "~/active_instruction", LATCHED)
-        overridable = QoSOverridingOptions.with_default_policies()
+        overridable = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY])
         self.create_subscription(
             String, "instruction", self._on_instruction, NEWEST, qos_overriding_options=overridable
         )
@@ -205,8 +205,8 @@ class PolicyNode(RobotNode):
         for answer in self._worker.answers():
             if isinstance(answer, ActionPlan):
                 controller.accept(answer, now, steady)
-                if controller.refusal is not None:
-                    self.get_logger().warning(controller.refusal, throttle_duration_sec=5.0)
+                if controller.refusal is not None:  # if it matters, the state says so too
+                    self.get_logger().debug(controller.refusal)
             elif isinstance(answer, BadFrame):
                 controller.refuse_frame(answer.reason, steady, answer.stamp)
                 self.get_logger().error(answer.reason, throttle_duration_sec=5.0)

@@ -71,7 +71,7 @@ class SimRobot(RobotNode):
         except RendererError as error:
             raise StartError(str(error)) from error
         refuse_second_instance(self, created)
-        self._camera_due = self._odom_due = 0.0
+        self._camera_due, self._odom_due = self._camera_period, self._odom_period
         self._touched: str | None = None
         self._touched_publisher.publish(String(data=""))
         self._begin = time.monotonic()  # when simulated time would have been 0 at this factor

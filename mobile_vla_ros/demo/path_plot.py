@@ -70,8 +70,9 @@ def _draw_object(axes: Axes, item: SceneObject) -> None:
 
 def _draw_start(axes: Axes, pose: Pose2D) -> None:
     _draw_robot(axes, pose, INK)
-    place = (pose.x, pose.y - ROBOT_RADIUS)
-    axes.annotate("start", place, (0, -4), textcoords="offset points", ha="center", va="top", zorder=6)
+    left = pose.yaw + math.pi / 2.0  # of the arrow, so that neither it nor the path is written over
+    place = (pose.x + 2.0 * ROBOT_RADIUS * math.cos(left), pose.y + 2.0 * ROBOT_RADIUS * math.sin(left))
+    axes.text(*place, "start", ha="center", va="center", zorder=6)
 
 
 def _draw_robot(axes: Axes, pose: Pose2D, color: str) -> None:

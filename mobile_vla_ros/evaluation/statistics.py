@@ -19,4 +19,6 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     scale = 1.0 + Z_95**2 / trials
     middle = (share + Z_95**2 / (2 * trials)) / scale
     half = Z_95 / scale * math.sqrt(share * (1.0 - share) / trials + Z_95**2 / (4 * trials**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At the ends the bounds are exact; in floating point they would miss by a rounding.
+    low = 0.0 if successes == 0 else middle - half
+    return low, 1.0 if successes == trials else middle + half

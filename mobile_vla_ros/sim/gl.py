@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from types import ModuleType
 
 PACKAGES = {
-    "egl": "libegl1 libegl-mesa0 libgl1-mesa-dri",
+    "egl": "libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0",
     "osmesa": "libosmesa6",
     "glfw": "libglfw3 (and a display)",
 }
@@ -28,7 +29,7 @@ def load_mujoco() -> ModuleType:
         import mujoco.renderer
     except ModuleNotFoundError as error:
         raise RendererError(f"the simulated robot needs the Python package {error.name}: pip install mujoco") from error
-    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+    except (ImportError, AttributeError, OSError, RuntimeError, ctypes.ArgumentError) as error:
         # PyOpenGL says a missing library in any of these ways.
         raise renderer_error(error) from error
     module: ModuleType = mujoco

@@ -79,3 +79,9 @@ def read_training_config(path: Path) -> TrainingConfig:
     except ValidationError as error:
         findings = "; ".join(f"{'.'.join(str(p) for p in item['loc'])}: {item['msg']}" for item in error.errors())
         raise TrainingConfigError(f"{path}: {findings}") from error
+
+
+def read_recipe(path: Path) -> list[str]:
+    """The commands in a configuration's header: comment lines that are indented by three spaces."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix("#   ") for line in lines if line.startswith("#   ")]

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from ..modeling import VLAModel, initialise
 from ..policy import VLAPolicy
 from ..policy_directory import PolicyParts
 from ..text import train_tokenizer
-from .configuration import OptimizerConfig, TrainingConfig, read_training_config
+from .configuration import OptimizerConfig, TrainingConfig, read_recipe, read_training_config
 from .grounding import (
     LocationBatch,
     LocationHead,
@@ -77,7 +78,7 @@ def train(config_path: str | Path) -> Path:
     episodes_train, episodes_held_out = split_episodes(read_episodes(config, bags), config)
     imitated = imitate(config, model, encoder, episodes_train, episodes_held_out, log)
     log.close()
-    training: dict[str, object] = {
+    training: dict[str, Any] = {
         "configuration": str(config_path),
         "seed": config.seed,
         "git_revision": _git_revision(),
@@ -89,7 +90,7 @@ def train(config_path: str | Path) -> Path:
         "imitation": imitated,
     }
     policy = VLAPolicy(PolicyParts(config.policy, model, encoder))
-    policy.save_pretrained(config.output, training, model_card(training))
+    policy.save_pretrained(config.output, training, model_card(training, read_recipe(Path(config_path))))
     return config.output
 
 

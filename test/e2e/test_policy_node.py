@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from conftest import Bench, Process
+from bench import Bench, Process
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +44,7 @@ def fault_time(bench: Bench, node: Process) -> float:
 def test_a_killed_camera_stops_the_robot_in_time_and_for_good(shared_bench: Bench, camera: Process) -> None:
     shared_bench.instruct("drive")
     shared_bench.until_driving()
-    stop_time = shared_bench.zero_after(camera.kill(), watch=3.0)
+    stop_time = shared_bench.zero_after(camera.kill())
     print(f"zero {stop_time:.3f} s after the camera was killed")
     assert stop_time <= DEADLINE
     assert shared_bench.statuses[-1][1].startswith("stopped: camera: no usable frame for")
@@ -90,7 +90,7 @@ def test_commands_keep_their_rate_while_a_policy_takes_two_seconds_a_step(
     rate = (len(arrived) - 1) / (arrived[-1] - arrived[0])
     gap = max(b - a for a, b in itertools.pairwise(arrived))
     print(f"{rate:.2f} Hz of {CONTROL_HZ:.0f}, longest gap {gap:.3f} s, policy busy by {kind}")
-    assert rate == pytest.approx(CONTROL_HZ, rel=0.05)
+    assert rate == pytest.approx(CONTROL_HZ, rel=0.1)
     assert all((v, w) == (0.0, 0.0) for _, v, w in shared_bench.commands[begin:])
     assert "policy" in shared_bench.statuses[-1][1]
 
@@ -130,12 +130,12 @@ def test_sigint_while_driving_ends_with_a_zero(bench: Bench) -> None:
     node = bench.start(NODE, "--ros-args", "-r", "cmd_vel:=stamped_cmd_vel", parameters=parameters)
     bench.until_ready()
     bench.instruct("drive")
-    bench.until(lambda: bench.commands[-1][1] > 0.25)
+    bench.until(lambda: bench.commands[-1][1] > 0.299)
     node.send(signal.SIGINT)
     assert node.wait(10.0) == 0
     time.sleep(0.5)
     assert bench.commands[-1][1:] == (0.0, 0.0)
-    assert max(v for _, v, _ in bench.commands) == pytest.approx(0.3)
+    assert 0.299 < max(v for _, v, _ in bench.commands) <= 0.3  # the tightened limit
     assert "Traceback" not in node.output
 
 
@@ -148,7 +148,7 @@ def test_a_worker_that_is_gone_stops_the_robot_in_time_and_for_good(bench: Bench
     node = bench.start(NODE)
     bench.until_ready()
     bench.instruct(fault)
-    stop_time = bench.zero_after(fault_time(bench, node), watch=3.0)
+    stop_time = bench.zero_after(fault_time(bench, node))
     print(f"zero {stop_time:.3f} s after the worker's fault {fault!r}")
     assert stop_time <= DEADLINE
     assert bench.statuses[-1][1].startswith(reason)

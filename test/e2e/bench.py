@@ -1,0 +1,160 @@
+"""A bench for nodes: starts them as processes in a ROS domain of their own and listens to what they publish."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rclpy
+from geometry_msgs.msg import Twist, TwistStamped
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import String
+
+from mobile_vla_ros.demo.dds import free_domain
+
+FOLDER = Path(__file__).parent
+LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+PATIENCE = 60.0  # s for anything that has no deadline of its own
+
+
+class Process:
+    """A child with its output in a file."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self._log = log
+        self._may_end = False
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            )
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text()
+
+    def send(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """The exit code."""
+        self._may_end = True
+        return self._process.wait(timeout)
+
+    def kill(self) -> float:
+        """Kill it; s, monotonic, from which on it does nothing any more."""
+        self._may_end = True
+        self._process.kill()
+        self._process.wait()
+        return time.monotonic()
+
+    def check(self) -> None:
+        """Fail if it has ended by itself."""
+        assert self._may_end or self._process.poll() is None, self.output
+
+
+class Bench:
+    """Processes in one ROS domain, and a node that listens to `cmd_vel` and the status of `policy_node`.
+
+    Attributes:
+        commands: (s monotonic, m/s, rad/s) as they arrived.
+        statuses: (s monotonic, text).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        domain = free_domain()
+        self.commands: list[tuple[float, float, float]] = []
+        self.statuses: list[tuple[float, str]] = []
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            "ROS_DOMAIN_ID": str(domain),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "OMP_NUM_THREADS": "1",
+        }
+        self._processes: list[Process] = []
+        self._context = Context()
+        rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = rclpy.create_node("bench", context=self._context, enable_rosout=False)
+        self._instruction = self.node.create_publisher(String, "instruction", 1)
+        self.node.create_subscription(Twist, "cmd_vel", self._on_twist, 100)
+        self.node.create_subscription(TwistStamped, "stamped_cmd_vel", self._on_stamped, 100)
+        self.node.create_subscription(String, "policy_node/status", self._on_status, LATCHED)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def start(self, *command: str | Path, parameters: dict[str, Any] | None = None) -> Process:
+        """Start a Python script of this folder, or a module ("-m", name)."""
+        given = [part for name, value in (parameters or {}).items() for part in ("-p", f"{name}:={value}")]
+        words = [str(FOLDER / word) if str(word).endswith(".py") else str(word) for word in command]
+        log = self._folder / f"{len(self._processes)}.log"
+        ros = ["--ros-args", *given] if given else []
+        process = Process([sys.executable, *words, *ros], self._environment, log)
+        self._processes.append(process)
+        return process
+
+    def instruct(self, text: str) -> None:
+        self._instruction.publish(String(data=text))
+
+    def until(self, condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
+        """Wait for it; fails with everything that the processes said."""
+        end = time.monotonic() + timeout
+        while not condition():
+            for process in self._processes:
+                process.check()
+            if time.monotonic() > end:
+                said = "\n".join(process.output for process in self._processes)
+                pytest.fail(f"waited {timeout} s in vain; last status: {self.statuses[-1:]}\n{said}")
+            time.sleep(0.02)
+
+    def until_ready(self) -> None:
+        """Wait until policy_node publishes commands and hears us, and the camera is seen."""
+        self.until(lambda: bool(self.commands) and self._instruction.get_subscription_count() > 0)
+        self.instruct("")
+        self.until(lambda: self.statuses[-1:] != [] and self.statuses[-1][1] == "waiting: no instruction")
+
+    def until_driving(self) -> None:
+        self.until(lambda: self.commands[-1][1] > 0.35)
+
+    def zero_after(self, begin: float, watch: float = 2.0) -> float:
+        """Watch for `watch` s; seconds from `begin` until the last command that is not exactly zero has gone.
+
+        Fails when commands cease.
+        """
+        time.sleep(max(begin + watch - time.monotonic(), 0.0))
+        after = [command for command in self.commands if command[0] >= begin]
+        assert len(after) > 10 * watch, "commands have ceased"
+        last = max((arrived for arrived, v, w in after if (v, w) != (0.0, 0.0)), default=begin)
+        return min(arrived for arrived, _, _ in after if arrived > last) - begin
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+        self._executor.shutdown()
+        self._thread.join(5.0)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def _listen(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def _on_twist(self, message: Twist) -> None:
+        self.commands.append((time.monotonic(), message.linear.x, message.angular.z))
+
+    def _on_stamped(self, message: TwistStamped) -> None:
+        self._on_twist(message.twist)
+
+    def _on_status(self, message: String) -> None:
+        self.statuses.append((time.monotonic(), message.data))

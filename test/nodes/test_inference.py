@@ -1,0 +1,135 @@
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("sensor_msgs")
+
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import Image
+
+from mobile_vla_models import ActionChunk
+from mobile_vla_ros.control import ActionPlan, PolicyStepper
+from mobile_vla_ros.images import to_image
+from mobile_vla_ros.inference import Answer, BadFrame, Failure, InferenceWorker, Request
+
+FRAME = to_image(np.zeros((4, 4, 3), np.uint8), Time(), "camera")
+
+
+class GatedPolicy:
+    """Answers when `go` is set."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.error: BaseException | None = None
+
+    def reset(self) -> None:
+        pass
+
+    def step(self, rgb: NDArray[np.uint8], instruction: str) -> ActionChunk:
+        self.begun.release()
+        assert self.go.wait(30.0)
+        if self.error is not None:
+            raise self.error
+        return ActionChunk(np.zeros((3, 2), np.float32), np.zeros(3, np.float32), 0.2)
+
+
+@pytest.fixture
+def policy() -> GatedPolicy:
+    return GatedPolicy()
+
+
+@pytest.fixture
+def worker(policy: GatedPolicy) -> InferenceWorker:
+    return InferenceWorker(PolicyStepper(policy, 0.2))
+
+
+def request(stamp: float, message: Image = FRAME) -> Request:
+    return Request(message, stamp, "go", 1)
+
+
+def collect(worker: InferenceWorker, count: int) -> list[Answer]:
+    answers: list[Answer] = []
+
+    def enough() -> bool:
+        answers.extend(worker.answers())
+        return len(answers) >= count
+
+    wait_until(enough)
+    return answers
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30.0
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_the_newest_frame_replaces_those_that_wait(policy: GatedPolicy, worker: InferenceWorker) -> None:
+    worker.submit(request(1.0))
+    assert policy.begun.acquire(timeout=30.0)
+    for stamp in (1.2, 1.4, 1.6):
+        worker.submit(request(stamp))
+    policy.go.set()
+    answers = collect(worker, 2)
+    assert all(isinstance(answer, ActionPlan) for answer in answers)
+    assert [answer.stamp for answer in answers if isinstance(answer, ActionPlan)] == [1.0, 1.6]
+    worker.close(5.0)
+    assert not worker.alive
+
+
+def test_a_discarded_frame_is_not_answered(policy: GatedPolicy, worker: InferenceWorker) -> None:
+    worker.submit(request(1.0))
+    assert policy.begun.acquire(timeout=30.0)
+    worker.submit(request(1.2))
+    worker.discard()
+    policy.go.set()
+    collect(worker, 1)
+    worker.submit(request(1.4))
+    (answer,) = collect(worker, 1)
+    assert isinstance(answer, ActionPlan)
+    assert answer.stamp == 1.4
+
+
+def test_what_the_policy_raises_is_an_answer_and_the_worker_goes_on(
+    policy: GatedPolicy, worker: InferenceWorker
+) -> None:
+    policy.go.set()
+    policy.error = RuntimeError("out of memory")
+    worker.submit(request(1.0))
+    assert collect(worker, 1) == [Failure("policy: RuntimeError: out of memory", 1)]
+    policy.error = None
+    worker.submit(request(1.2))
+    assert isinstance(collect(worker, 1)[0], ActionPlan)
+    assert worker.alive
+
+
+def test_a_frame_that_cannot_be_decoded_is_an_answer(policy: GatedPolicy, worker: InferenceWorker) -> None:
+    policy.go.set()
+    worker.submit(request(1.0, Image(encoding="yuv422", width=4, height=4, step=8, data=[0] * 32)))
+    (answer,) = collect(worker, 1)
+    assert isinstance(answer, BadFrame)
+    assert "yuv422" in answer.reason
+    assert answer.stamp == 1.0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_whose_policy_ends_the_thread_is_not_alive(policy: GatedPolicy, worker: InferenceWorker) -> None:
+    policy.go.set()
+    policy.error = SystemExit()
+    worker.submit(request(1.0))
+    wait_until(lambda: not worker.alive)
+    assert worker.answers() == []
+
+
+def test_a_stuck_policy_does_not_hold_closing_back(policy: GatedPolicy, worker: InferenceWorker) -> None:
+    worker.submit(request(1.0))
+    assert policy.begun.acquire(timeout=30.0)
+    worker.close(0.05)
+    assert worker.alive
+    policy.go.set()

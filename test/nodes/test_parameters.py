@@ -1,0 +1,154 @@
+"""What policy_node refuses to start with: one message that names the thing, and exit code 1."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import NDArray
+
+pytest.importorskip("rclpy")
+
+import rclpy
+
+from mobile_vla_models import ActionChunk
+from mobile_vla_ros import node_process
+from mobile_vla_ros.node_process import RobotNode, run
+from mobile_vla_ros.policy_node import PolicyNode
+from mobile_vla_ros.share import share_path
+
+LIMITS = SimpleNamespace(
+    linear_x_min=0.0,
+    linear_x_max=0.5,
+    angular_z_max=1.0,
+    linear_acceleration=1.0,
+    angular_acceleration=3.0,
+    linear_jerk=10.0,
+    angular_jerk=30.0,
+)
+
+
+class StillPolicy:
+    config = SimpleNamespace(dt=0.2, action=SimpleNamespace(limits=LIMITS))
+
+    def reset(self) -> None:
+        pass
+
+    def step(self, rgb: NDArray[np.uint8], instruction: str) -> ActionChunk:
+        return ActionChunk(np.zeros((3, 2), np.float32), np.zeros(3, np.float32), 0.2)
+
+
+class Started(Exception):  # noqa: N818  (the wanted end of a start)
+    pass
+
+
+class StartOnly(PolicyNode):
+    def __init__(self) -> None:
+        super().__init__(StillPolicy())
+        self.close()
+        raise Started
+
+
+@pytest.fixture(autouse=True)
+def _own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if each test were a process: a domain, signal handlers, no waiting for others."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
+    monkeypatch.setattr(node_process, "DISCOVERY_TIME", 0.0)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def starts(*arguments: str) -> bool:
+    try:
+        run(StartOnly, ["--ros-args", *arguments])
+    except Started:
+        return True
+    return False
+
+
+def refusal(capfd: pytest.CaptureFixture[str], create: type[RobotNode], *arguments: str) -> str:
+    assert run(create, ["--ros-args", *arguments]) == 1
+    output = capfd.readouterr()
+    assert "Traceback" not in output.out + output.err
+    message = output.err.splitlines()[-1]
+    assert message.startswith("cannot start: ")
+    return message.removeprefix("cannot start: ")
+
+
+def test_the_shipped_file_is_accepted_and_says_the_defaults() -> None:
+    file = share_path("config/policy_node.yaml")
+    assert starts("--params-file", str(file))
+    written = yaml.safe_load(file.read_text())["/**"]["ros__parameters"]
+    rclpy.init(args=[])
+    try:
+        node = PolicyNode(StillPolicy())
+        assert {name: node.get_parameter(name).value for name in written} == written
+        node.close()
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "limits.linear_x_max:=0.3",
+        "camera_timeout:=0.2",
+        "use_sim_time:=true",
+        "qos_overrides./instruction.subscription.durability:=transient_local",
+    ],
+)
+def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> None:
+    assert starts("-p", argument)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("camera_timout:=0.2", "unknown parameter camera_timout; known: "),
+        ("camera_timeout:=0.9", "Parameter camera_timeout out of range Min: 0.05, Max: 0.4, value: 0.9"),
+        ("camera_timeout:=.nan", "camera_timeout"),
+        ("camera_timeout:=fast", "camera_timeout"),
+        ("stop_confirmations:=0", "stop_confirmations out of range"),
+        ("image_transport:=theora", "parameter image_transport is 'theora': expected one of raw, compressed"),
+        ("dtype:=int8", "parameter dtype is 'int8': expected one of float32, bfloat16, float16"),
+        ("limits.linear_x_max:=0.8", "parameter limits: limit linear_x_max = 0.8 loosens the policy's 0.5"),
+        ("limits.linear_x_min:=-0.1", "limit linear_x_min = -0.1 loosens the policy's 0.0"),
+        ("limits.angular_z_max:=0.0", "limit angular_z_max = 0.0: expected a finite number, above 0"),
+        ("limits.angular_z_max:=.nan", "limit angular_z_max = nan loosens"),
+        ("limits.speed:=0.1", "unknown parameter limits.speed; known: "),
+    ],
+)
+def test_other_parameters_are_refused_by_name(capfd: pytest.CaptureFixture[str], argument: str, message: str) -> None:
+    assert message in refusal(capfd, StartOnly, "-p", argument)
+
+
+def test_bad_files_are_refused(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("/**:\n  ros__parameters:\n    a: [1\n")
+    assert str(broken) in refusal(capfd, StartOnly, "--params-file", str(broken))
+    assert "missing.yaml" in refusal(capfd, StartOnly, "--params-file", str(tmp_path / "missing.yaml"))
+
+
+def test_a_policy_directory_is_needed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert refusal(capfd, PolicyNode) == "parameter policy is empty: expected the path of a policy directory"
+
+
+def test_a_policy_directory_that_is_missing_or_corrupt_is_named(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    missing = tmp_path / "missing"
+    assert str(missing) in refusal(capfd, PolicyNode, "-p", f"policy:={missing}")
+    corrupt = tmp_path / "corrupt"
+    corrupt.mkdir()
+    (corrupt / "config.json").write_text('{"schema_version": 1,')
+    message = refusal(capfd, PolicyNode, "-p", f"policy:={corrupt}")
+    assert message.startswith(f"policy directory {corrupt} lacks ")
