@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from .action import ActionChunk
 from .errors import PolicyDirectoryError
-
-if TYPE_CHECKING:
-    from .policy import VLAPolicy
 
 INSTRUCTION = "go to the red box"
 FRAMES = 3
+
+
+class Stepper(Protocol):
+    """What golden vectors are recorded from and checked on; `VLAPolicy` is one."""
+
+    def reset(self) -> None:
+        """Forget the history."""
+
+    def step(self, rgb: NDArray[np.uint8], instruction: str) -> ActionChunk:
+        """Take one frame, uint8 (h, w, 3)."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +37,16 @@ class GoldenVectors:
     stop: NDArray[np.float32]
 
     @classmethod
-    def record(cls, policy: VLAPolicy) -> GoldenVectors:
-        """Run `policy` over seeded pictures of smooth colour."""
+    def record(cls, policy: Stepper, size: int) -> GoldenVectors:
+        """Run `policy` over seeded pictures of `size` pixels a side, in patches of colour."""
         rng = np.random.default_rng(0)
-        size = policy.config.image.size
         coarse = rng.integers(0, 256, (FRAMES, 4, 4, 3), dtype=np.uint8)
         frames = coarse.repeat(-(-size // 4), axis=1).repeat(-(-size // 4), axis=2)[:, :size, :size]
         frames = np.ascontiguousarray(frames)
         velocity, stop = _run(policy, frames)
         return cls(frames, velocity, stop)
 
-    def check(self, policy: VLAPolicy, tolerance: float) -> None:
+    def check(self, policy: Stepper, tolerance: float) -> None:
         """Replay; raise PolicyDirectoryError where an output differs by more than `tolerance` (or is not finite)."""
         velocity, stop = _run(policy, self.frames)
         for name, found, expected in (("velocity", velocity, self.velocity), ("stop", stop, self.stop)):
@@ -76,7 +83,7 @@ class GoldenVectors:
         return cls(arrays["frames"], arrays["velocity"], arrays["stop"])
 
 
-def _run(policy: VLAPolicy, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _run(policy: Stepper, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     policy.reset()
     chunks = [policy.step(frame, INSTRUCTION) for frame in frames]
     policy.reset()

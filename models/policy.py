@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .action import ActionChunk
 from .configuration import PolicyConfig
+from .golden import GoldenVectors
 from .instruction import InstructionEncoder
 from .modeling import EncodedInstruction, VLAModel
 from .policy_directory import PolicyParts, load_policy, save_policy
@@ -68,7 +69,8 @@ class VLAPolicy:
         Raises:
             PolicyDirectoryError: `path` exists and is something else.
         """
-        save_policy(self, path, training, model_card)
+        golden = GoldenVectors.record(self, self.config.image.size)
+        save_policy(PolicyParts(self.config, self.model, self.encoder), golden, path, training, model_card)
 
     def reset(self) -> None:
         """Forget the history and the instruction; call it when the instruction changes or a run begins."""

@@ -19,7 +19,6 @@ import tempfile
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from pydantic import ValidationError
@@ -33,9 +32,6 @@ from .errors import PolicyDirectoryError
 from .golden import GoldenVectors
 from .instruction import InstructionEncoder
 from .modeling import VLAModel
-
-if TYPE_CHECKING:
-    from .policy import VLAPolicy
 
 CONFIG, WEIGHTS, GOLDEN, TRAINING, CARD = (
     "config.json",
@@ -120,7 +116,9 @@ def load_weights(model: VLAModel, path: Path) -> None:
     model.load_state_dict(tensors)
 
 
-def save_policy(policy: VLAPolicy, path: str | PathLike[str], training: dict[str, object], model_card: str) -> None:
+def save_policy(
+    parts: PolicyParts, golden: GoldenVectors, path: str | PathLike[str], training: dict[str, object], model_card: str
+) -> None:
     """Write a policy directory under a temporary name beside `path`, then rename it into place.
 
     Raises:
@@ -133,12 +131,12 @@ def save_policy(policy: VLAPolicy, path: str | PathLike[str], training: dict[str
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         staging.chmod(0o755)
-        (staging / CONFIG).write_text(policy.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        weights = {name: tensor.float().contiguous().cpu() for name, tensor in policy.model.state_dict().items()}
+        (staging / CONFIG).write_text(parts.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        weights = {name: tensor.float().contiguous().cpu() for name, tensor in parts.model.state_dict().items()}
         save_file(weights, staging / WEIGHTS, metadata={"format": "pt"})
-        policy.encoder.kosmos2_tokenizer.save_pretrained(staging / KOSMOS2_TOKENIZER)
-        policy.encoder.clip_tokenizer.save_pretrained(staging / CLIP_TOKENIZER)
-        GoldenVectors.record(policy).save(staging / GOLDEN)
+        parts.encoder.kosmos2_tokenizer.save_pretrained(staging / KOSMOS2_TOKENIZER)
+        parts.encoder.clip_tokenizer.save_pretrained(staging / CLIP_TOKENIZER)
+        golden.save(staging / GOLDEN)
         (staging / TRAINING).write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
         (staging / CARD).write_text(model_card, encoding="utf-8")
         if target.exists():
