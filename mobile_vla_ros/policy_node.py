@@ -26,6 +26,7 @@ NEWEST_FRAME = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 STATUS_PERIOD = 0.5  # s at least between two reasons of the same state
+COMPLAINT_PERIOD = 5.0  # s between two log lines about the same fault of the frames
 CLOSE_TIMEOUT = 1.0  # s that shutdown waits for the policy; ros2 launch waits 5 before it gets rough
 
 
@@ -82,6 +83,7 @@ class PolicyNode(RobotNode):
         self._controller = DriveController(self._declare_limits(policy), config)
         self._status: tuple[DriveState, str] | None = None
         self._status_time = 0.0
+        self._complaint = ("", 0.0)  # text; s, steady
 
         self._command_publisher = self.create_publisher(TwistStamped if self._stamped else Twist, "cmd_vel", NEWEST)
         self._status_publisher = self.create_publisher(String, "~/status", LATCHED)
@@ -186,7 +188,7 @@ class PolicyNode(RobotNode):
             check(message)
         except ImageError as error:
             self._controller.refuse_frame(str(error), steady)
-            self.get_logger().error(str(error), throttle_duration_sec=5.0)
+            self._complain(str(error), steady)
             return
         stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
         if self._controller.on_frame(stamp, now, steady):
@@ -209,7 +211,7 @@ class PolicyNode(RobotNode):
                     self.get_logger().debug(controller.refusal)
             elif isinstance(answer, BadFrame):
                 controller.refuse_frame(answer.reason, steady, answer.stamp)
-                self.get_logger().error(answer.reason, throttle_duration_sec=5.0)
+                self._complain(answer.reason, steady)
             else:
                 self.get_logger().error(answer.reason)
                 if answer.instruction_id == controller.instruction_id:
@@ -242,6 +244,13 @@ class PolicyNode(RobotNode):
             self.get_logger().warning(text)
         elif changed:
             self.get_logger().info(text)
+
+    def _complain(self, reason: str, steady: float) -> None:
+        """Log what is wrong with the frames, now and then; something new at once."""
+        text, last = self._complaint
+        if reason != text or steady - last >= COMPLAINT_PERIOD:
+            self._complaint = (reason, steady)
+            self.get_logger().error(reason)
 
 
 def _load(directory: str, device: str, dtype: str) -> DrivingPolicy:

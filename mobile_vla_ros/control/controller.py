@@ -118,6 +118,7 @@ class DriveController:
         self.refusal: str | None = None
         self._newest_frame = -math.inf  # stamp, s
         self._bad_frame = ""  # what was wrong with the last frame; empty: nothing
+        self._refused, self._refused_at = "", -math.inf  # the last frame that could not be used; s, steady
         self._requested = -math.inf  # stamp of the newest frame given to the policy, s
         self._newest_plan = -math.inf  # stamp, s
         self._plan: ActionPlan | None = None
@@ -180,14 +181,16 @@ class DriveController:
         return True
 
     def refuse_frame(self, reason: str, steady: float, stamp: float | None = None) -> None:
-        """A frame cannot be used (unknown encoding, corrupt): zero until the next plan.
+        """A frame cannot be used (unknown encoding, corrupt): zero, for as long as a silent camera is borne.
+
+        So a camera that sends good and bad frames by turns does not make the robot creep.
 
         Args:
             reason: what is wrong with it.
             steady: s, steady clock.
             stamp: s, of the frame, if `on_frame` had asked for a step with it.
         """
-        self._bad_frame = reason
+        self._refused, self._refused_at = reason, steady
         self._halt(reason)
         if stamp is not None:
             self._answered(stamp, steady)
@@ -254,7 +257,7 @@ class DriveController:
             return Command(0.0, 0.0, DriveState.STOPPED, self._failure)
         if self._done and self._limiter.at_rest:
             return Command(0.0, 0.0, DriveState.DONE, "")
-        fault = jump or self._silence(steady)
+        fault = jump or self._fault(steady)
         if fault:
             self._halt(fault)
             return Command(0.0, 0.0, DriveState.STOPPED, fault)
@@ -294,7 +297,9 @@ class DriveController:
         else:
             self._policy.clear()
 
-    def _silence(self, steady: float) -> str:
+    def _fault(self, steady: float) -> str:
+        if steady - self._refused_at <= self._config.camera_timeout:
+            return self._refused
         silence = self._camera.overdue(steady)
         if silence is not None:
             return f"camera: no usable frame for {silence:.2f} s{_in_brackets(self._bad_frame)}"

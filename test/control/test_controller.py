@@ -363,6 +363,15 @@ def test_a_frame_that_cannot_be_used_is_zero_at_once() -> None:
     assert loop.run(1.0).state is DriveState.DRIVING  # the next frames were sound
 
 
+def test_good_and_bad_frames_by_turns_do_not_make_it_creep() -> None:
+    loop = driving()
+    loop.commands.clear()
+    for _ in range(20):
+        loop.controller.refuse_frame("image is empty", loop.steady)
+        loop.run(DT)
+    assert {command for _, command in loop.commands} == {Command(0.0, 0.0, DriveState.STOPPED, "image is empty")}
+
+
 def test_corrupt_frames_that_the_policy_was_given_are_not_its_silence() -> None:
     loop = driving()
     loop.policy = False

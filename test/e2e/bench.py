@@ -36,6 +36,12 @@ class Process:
                 command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
             )
 
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
     @property
     def output(self) -> str:
         return self._log.read_text()
@@ -72,6 +78,7 @@ class Bench:
         domain = free_domain()
         self.commands: list[tuple[float, float, float]] = []
         self.statuses: list[tuple[float, str]] = []
+        self._heard: list[str] = []  # instructions that policy_node has taken
         self._folder = folder
         self._environment = {
             **os.environ,
@@ -87,6 +94,9 @@ class Bench:
         self.node.create_subscription(Twist, "cmd_vel", self._on_twist, 100)
         self.node.create_subscription(TwistStamped, "stamped_cmd_vel", self._on_stamped, 100)
         self.node.create_subscription(String, "policy_node/status", self._on_status, LATCHED)
+        self.node.create_subscription(
+            String, "policy_node/active_instruction", lambda message: self._heard.append(message.data), LATCHED
+        )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -103,7 +113,15 @@ class Bench:
         return process
 
     def instruct(self, text: str) -> None:
-        self._instruction.publish(String(data=text))
+        """Give an instruction, again if it was lost because DDS had not connected both ends yet."""
+        heard = len(self._heard)
+        for attempt in range(int(PATIENCE / 0.02)):
+            if text in self._heard[heard:]:
+                return
+            if attempt % 50 == 0:
+                self._instruction.publish(String(data=text))
+            time.sleep(0.02)
+        pytest.fail(f"policy_node does not hear {text!r}")
 
     def until(self, condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Wait for it; fails with everything that the processes said."""
@@ -117,8 +135,8 @@ class Bench:
             time.sleep(0.02)
 
     def until_ready(self) -> None:
-        """Wait until policy_node publishes commands and hears us, and the camera is seen."""
-        self.until(lambda: bool(self.commands) and self._instruction.get_subscription_count() > 0)
+        """Wait until policy_node publishes commands, hears us and waits for an instruction."""
+        self.until(lambda: bool(self.commands))
         self.instruct("")
         self.until(lambda: self.statuses[-1:] != [] and self.statuses[-1][1] == "waiting: no instruction")
 

@@ -27,10 +27,9 @@ def node(shared_bench: Bench) -> Process:
 
 @pytest.fixture
 def camera(shared_bench: Bench, node: Process) -> Iterator[Process]:
-    camera = shared_bench.start("camera.py", "rgb8")
-    shared_bench.until_ready()
-    yield camera
-    camera.kill()
+    with shared_bench.start("camera.py", "rgb8") as camera:
+        shared_bench.until_ready()
+        yield camera
     node.check()
 
 
@@ -54,9 +53,8 @@ def test_a_camera_that_comes_back_is_followed_again(shared_bench: Bench, camera:
     shared_bench.instruct("drive")
     shared_bench.until_driving()
     assert shared_bench.zero_after(camera.kill(), watch=1.0) <= DEADLINE
-    again = shared_bench.start("camera.py", "rgb8")
-    shared_bench.until_driving()
-    again.kill()
+    with shared_bench.start("camera.py", "rgb8"):
+        shared_bench.until_driving()
 
 
 @pytest.mark.parametrize(
@@ -105,12 +103,11 @@ def test_images_that_cannot_be_used_are_named_and_the_robot_stands_still(
     shared_bench.instruct("drive")
     shared_bench.until_driving()
     killed = camera.kill()
-    bad = shared_bench.start("camera.py", kind)
-    assert shared_bench.zero_after(killed, watch=1.0) <= DEADLINE
-    shared_bench.until(lambda: reason in shared_bench.statuses[-1][1])
-    assert shared_bench.zero_after(time.monotonic(), watch=1.0) <= 2 / CONTROL_HZ
+    with shared_bench.start("camera.py", kind):
+        assert shared_bench.zero_after(killed, watch=1.0) <= DEADLINE
+        shared_bench.until(lambda: reason in shared_bench.statuses[-1][1])
+        assert shared_bench.zero_after(time.monotonic(), watch=1.0) <= 2 / CONTROL_HZ
     assert reason in node.output
-    bad.kill()
 
 
 def test_a_second_node_of_the_same_name_is_refused(shared_bench: Bench, node: Process, camera: Process) -> None:
