@@ -17,6 +17,7 @@ from std_msgs.msg import String
 
 from .control import ActionPlan, Command, ControllerConfig, DriveController, DriveState, Limits, PolicyStepper
 from .control.stepper import Policy
+from .drivable import base_limits
 from .images import ImageError, check
 from .inference import BadFrame, InferenceWorker, Request
 from .node_process import RobotNode, StartError, refuse_second_instance, run
@@ -261,11 +262,15 @@ def _load(directory: str, device: str, dtype: str) -> DrivingPolicy:
     except ImportError as error:
         raise StartError(f"the policy needs the Python package {error.name}, which is not installed") from error
     try:
-        return VLAPolicy.from_pretrained(directory, device=device, dtype=dtype)
+        policy = VLAPolicy.from_pretrained(directory, device=device, dtype=dtype)
+        base_limits(policy.config)
     except (PolicyDirectoryError, OSError) as error:
         raise StartError(str(error)) from error
+    except ValueError as error:
+        raise StartError(f"policy {directory} cannot drive this robot: {error}") from error
     except RuntimeError as error:  # torch: no such device, out of memory
         raise StartError(f"policy {directory} does not load on device {device} as {dtype}: {error}") from error
+    return policy
 
 
 def main() -> int:

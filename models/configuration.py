@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from transformers import CLIPConfig, Kosmos2Config
+from transformers import CLIPConfig
 
-FeatureName = Literal["kosmos2_action_token", "clip_image", "clip_text", "clip_similarity"]
+from .backbone.registry import backbone_configuration, find_backbone, refuse_unknown_keys
+from .prompt import parse_prompt
+
+FeatureName = Literal["backbone", "clip_image", "clip_text", "clip_similarity"]
+History = Literal["post", "pre", "video", "none"]
 
 
 class Strict(BaseModel):
@@ -50,7 +54,7 @@ class ActionSpec(Strict):
 
     continuous: tuple[ContinuousAction, ...] = Field(min_length=1)
     binary: tuple[str, ...]
-    limits: Limits
+    limits: Limits | None = Field(description="of the wheeled base; null for an action that drives none")
 
     @model_validator(mode="after")
     def _unique_names(self) -> ActionSpec:
@@ -58,6 +62,11 @@ class ActionSpec(Strict):
         if len(set(names)) != len(names):
             raise ValueError(f"action names must be unique, got {names}")
         return self
+
+    @property
+    def width(self) -> int:
+        """Number of dimensions, both groups."""
+        return len(self.continuous) + len(self.binary)
 
     @property
     def minimum(self) -> NDArray[np.float32]:
@@ -71,20 +80,84 @@ class ActionSpec(Strict):
 
 
 class ImagePreprocessing(Strict):
-    """Squash to a square of `size` pixels (area interpolation when shrinking), scale to [0, 1], normalise."""
+    """Squash to a square of `size` pixels, scale to [0, 1], normalise.
+
+    `interpolation`: "area" (OpenCV; averages when shrinking) or "bicubic" (Pillow's, as most released models had it).
+    """
 
     size: int = Field(gt=0)
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    interpolation: Literal["area", "bicubic"]
 
 
-class LSTMHeadConfig(Strict):
-    """Sizes of the LSTM head; the peer framework's are hidden 1024, 4 layers, MLP (1024, 512, 256)."""
+class StateDimension(Strict):
+    """One dimension of the proprioceptive state; the model sees (value - mean) / std."""
 
-    type: Literal["lstm"] = "lstm"
-    hidden_size: int = Field(gt=0)
-    num_layers: int = Field(gt=0)
-    mlp: tuple[int, ...] = Field(min_length=1)
+    name: str
+    unit: str
+    mean: float
+    std: float = Field(gt=0.0)
+
+
+class BackboneConfig(Strict):
+    """A vision-language model: which backbone drives it, and transformers' own configuration of it.
+
+    `config` is the dictionary of a transformers configuration, `model_type` included; keys unknown to its class are
+    refused. `language_head` keeps the head that spells tokens: spoken actions and vision-language training need it.
+    """
+
+    type: str
+    config: dict[str, Any]
+    language_head: bool
+
+    @model_validator(mode="after")
+    def _known(self) -> BackboneConfig:
+        find_backbone(self.type)
+        backbone_configuration(self.config)
+        return self
+
+
+class ResamplerConfig(Strict):
+    """A Perceiver resampler between the pictures' features and the sequence; the peer's are 64, 6, 8, 64, 4."""
+
+    latents: int = Field(gt=0)
+    depth: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+    ff_mult: int = Field(gt=0)
+
+
+class ActionTokenReadout(Strict):
+    """Learnt tokens in the prompt's place `{action}`; their last states are read."""
+
+    type: Literal["action_token"]
+    tokens: int = Field(gt=0)
+
+
+class PooledReadout(Strict):
+    """The states of the prompt's words, pictures, or all tokens, max-pooled to `tokens`."""
+
+    type: Literal["pooled"]
+    source: Literal["text", "vision", "all"]
+    tokens: int = Field(gt=0)
+
+
+class ClipConfig(Strict):
+    """CLIP beside the backbone, on the first camera's pictures.
+
+    `config` is the dictionary of transformers' `CLIPConfig`. Each of `prompts` is compared with every patch, and may
+    hold `{instruction}`.
+    """
+
+    config: dict[str, Any]
+    prompts: tuple[str, ...]
+
+    @field_validator("config")
+    @classmethod
+    def _known_keys(cls, value: dict[str, Any]) -> dict[str, Any]:
+        refuse_unknown_keys("clip.config", value, CLIPConfig)
+        return value
 
 
 class FusionConfig(Strict):
@@ -102,63 +175,111 @@ class FusionConfig(Strict):
         return features
 
 
+class LSTMHeadConfig(Strict):
+    """Sizes of the LSTM head; the peer framework's are hidden 1024, 4 layers, MLP (1024, 512, 256)."""
+
+    type: Literal["lstm"]
+    hidden_size: int = Field(gt=0)
+    num_layers: int = Field(gt=0)
+    dropout: float = Field(ge=0.0, lt=1.0)
+    mlp: tuple[int, ...] = Field(min_length=1)
+
+
+class GPTHeadConfig(Strict):
+    """Sizes of the GPT head; the peer framework's are hidden 1024, 8 layers, 8 heads, dropout 0.1."""
+
+    type: Literal["gpt"]
+    hidden_size: int = Field(gt=0)
+    num_layers: int = Field(gt=0)
+    num_heads: int = Field(gt=0)
+    dropout: float = Field(ge=0.0, lt=1.0)
+    mlp: tuple[int, ...] = Field(min_length=1)
+
+
+class FCHeadConfig(Strict):
+    """Sizes of the head without memory."""
+
+    type: Literal["fc"]
+    hidden_size: int = Field(gt=0)
+    mlp: tuple[int, ...] = Field(min_length=1)
+
+
+class DiscreteHeadConfig(Strict):
+    """Actions as tokens of the backbone's vocabulary: `bins` of them, the last one just before id `end`.
+
+    A continuous dimension's bin is (maximum - minimum) / (bins - 1) wide, in its own unit.
+    """
+
+    type: Literal["discrete"]
+    bins: int = Field(gt=1)
+    end: int = Field(gt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> DiscreteHeadConfig:
+        if self.bins > self.end:
+            raise ValueError(f"{self.bins} bins do not fit below id {self.end}")
+        return self
+
+
+Readout = Annotated[ActionTokenReadout | PooledReadout, Field(discriminator="type")]
+HeadConfig = Annotated[LSTMHeadConfig | GPTHeadConfig | FCHeadConfig | DiscreteHeadConfig, Field(discriminator="type")]
+
+
 class PolicyConfig(Strict):
     """Everything that shapes a policy's output.
 
-    `kosmos2` and `clip` are the dictionaries of transformers' `Kosmos2Config` and `CLIPConfig`; keys unknown to
-    those classes are refused. `prompt` and each of `similarity_prompts` may hold `{instruction}`.
+    `prompt` holds a place for the instruction, each camera, the state and the action (see `prompt.py`).
+
+    `history` says how a window of frames becomes actions (Liu et al., 2024, RoboVLMs): "post": each frame alone
+    through the backbone, the head remembers; "pre": the frames' prompts one after the other in one causal sequence;
+    "video": all pictures in one prompt; "none": the newest frame only.
     """
 
-    schema_version: Literal[1] = 1
-    dt: float = Field(gt=0.0, description="seconds between recurrent steps and between rows of a chunk")
-    window: int = Field(gt=0, description="frames of history that the LSTM sees")
+    schema_version: Literal[2]
+    dt: float = Field(gt=0.0, description="seconds between frames of the window and between rows of a chunk")
+    window: int = Field(gt=0, description="frames that an action is drawn from")
     chunk: int = Field(gt=0, description="future steps per inference")
     action: ActionSpec
+    cameras: tuple[str, ...] = Field(min_length=1, description="names; the first is the one that `step` is called with")
     image: ImagePreprocessing
+    state: tuple[StateDimension, ...]
     prompt: str
-    similarity_prompts: tuple[str, ...]
-    kosmos2: dict[str, Any]
-    clip: dict[str, Any]
-    fusion: FusionConfig
-    head: LSTMHeadConfig
+    history: History
+    backbone: BackboneConfig
+    resampler: ResamplerConfig | None
+    readout: Readout | None
+    clip: ClipConfig | None
+    fusion: FusionConfig | None
+    head: HeadConfig
 
-    @field_validator("kosmos2")
-    @classmethod
-    def _known_kosmos2_keys(cls, value: dict[str, Any]) -> dict[str, Any]:
-        _refuse_unknown_keys("kosmos2", value, Kosmos2Config().to_dict())
-        return value
-
-    @field_validator("clip")
-    @classmethod
-    def _known_clip_keys(cls, value: dict[str, Any]) -> dict[str, Any]:
-        _refuse_unknown_keys("clip", value, CLIPConfig().to_dict())
-        return value
+    @property
+    def has_action_slot(self) -> bool:
+        """Whether the prompt holds `{action}`."""
+        return self.readout is None or self.readout.type == "action_token"
 
     @model_validator(mode="after")
-    def _prompts_hold_the_instruction(self) -> PolicyConfig:
-        if "{instruction}" not in self.prompt:
-            raise ValueError(f"prompt {self.prompt!r} must hold '{{instruction}}'")
-        if "clip_similarity" in self.fusion.features and not self.similarity_prompts:
-            raise ValueError("the feature clip_similarity needs at least one of similarity_prompts")
+    def _parts_fit(self) -> PolicyConfig:
+        parse_prompt(self.prompt, self.cameras, bool(self.state), self.has_action_slot)
+        if (self.readout is None) != (self.head.type == "discrete"):
+            raise ValueError(
+                f"readout must be null with the discrete head and only with it; head is {self.head.type!r}, "
+                f"readout {self.readout!r}"
+            )
+        if self.head.type == "discrete":
+            if not self.backbone.language_head:
+                raise ValueError("the discrete head speaks through the backbone: backbone.language_head must be true")
+            if self.fusion is not None:
+                raise ValueError("the discrete head reads no features: fusion must be null")
+            if self.history == "video":
+                raise ValueError("the discrete head answers each frame's prompt: history must be post, pre or none")
+        if self.history == "none" and self.window != 1:
+            raise ValueError(f"history 'none' has a window of 1, not {self.window}")
+        wants_clip = self.fusion is not None and any(name != "backbone" for name in self.fusion.features)
+        if wants_clip != (self.clip is not None):
+            raise ValueError("clip must be given if, and only if, fusion.features name features of CLIP")
+        if self.clip is not None and self.fusion is not None:
+            if self.history == "video":
+                raise ValueError("features of CLIP are of single frames: history must not be video")
+            if "clip_similarity" in self.fusion.features and not self.clip.prompts:
+                raise ValueError("the feature clip_similarity needs at least one of clip.prompts")
         return self
-
-    @property
-    def kosmos2_text_length(self) -> int:
-        """Most tokens of a prompt that leave room for the image latents and the action token."""
-        kosmos2: Any = Kosmos2Config(**self.kosmos2)
-        return int(kosmos2.text_config.max_position_embeddings) - int(kosmos2.latent_query_num) - 1
-
-    @property
-    def clip_text_length(self) -> int:
-        """Most tokens that CLIP's text tower takes."""
-        clip: Any = CLIPConfig(**self.clip)
-        return int(clip.text_config.max_position_embeddings)
-
-
-def _refuse_unknown_keys(path: str, value: dict[str, Any], known: dict[str, Any]) -> None:
-    """Raise ValueError for keys of `value` that `known` (the class's own dictionary) does not have."""
-    for key, item in value.items():
-        if key not in known:
-            raise ValueError(f"unknown key {path}.{key}; known: {', '.join(sorted(known))}")
-        if isinstance(item, dict) and isinstance(known[key], dict) and key in ("text_config", "vision_config"):
-            _refuse_unknown_keys(f"{path}.{key}", item, known[key])

@@ -12,5 +12,9 @@ class DataError(ValueError):
     """Recorded data (bags, grounding views) is missing, malformed or inconsistent; the message names it."""
 
 
+class BackboneError(ValueError):
+    """A vision-language model cannot be a policy's backbone; the message names the part that is missing or unknown."""
+
+
 class TrainingConfigError(ValueError):
     """A training configuration cannot be used; the message names the file and the key."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,79 +13,114 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from .action import ActionChunk
+from .configuration import PolicyConfig
 from .errors import PolicyDirectoryError
 
 INSTRUCTION = "go to the red box"
 FRAMES = 3
+ARRAYS = ("frames", "state", "continuous", "binary")
 
 
 class Stepper(Protocol):
     """What golden vectors are recorded from and checked on; `VLAPolicy` is one."""
 
+    @property
+    def config(self) -> PolicyConfig:
+        """Names the cameras and the state."""
+
     def reset(self) -> None:
         """Forget the history."""
 
-    def step(self, rgb: NDArray[np.uint8], instruction: str) -> ActionChunk:
+    def step(
+        self,
+        rgb: NDArray[np.uint8],
+        instruction: str,
+        state: NDArray[np.float32] | None = None,
+        extra_cameras: Mapping[str, NDArray[np.uint8]] | None = None,
+    ) -> ActionChunk:
         """Take one frame, uint8 (h, w, 3)."""
 
 
 @dataclass(frozen=True)
 class GoldenVectors:
-    """Frames uint8 (t, h, w, 3), and for each the chunk: velocity float32 (t, n, 2), stop float32 (t, n)."""
+    """A run of t frames.
+
+    Attributes:
+        frames: uint8 (t, cameras, h, w, 3).
+        state: float32 (t, S), S may be 0.
+        continuous, binary: the chunks, float32 (t, n, k) in SI units and (t, n, m) probabilities.
+    """
 
     frames: NDArray[np.uint8]
-    velocity: NDArray[np.float32]
-    stop: NDArray[np.float32]
+    state: NDArray[np.float32]
+    continuous: NDArray[np.float32]
+    binary: NDArray[np.float32]
 
     @classmethod
-    def record(cls, policy: Stepper, size: int) -> GoldenVectors:
-        """Run `policy` over seeded pictures of `size` pixels a side, in patches of colour."""
+    def record(cls, policy: Stepper, config: PolicyConfig) -> GoldenVectors:
+        """Run `policy` over seeded pictures in patches of colour, and seeded states about their mean."""
         rng = np.random.default_rng(0)
-        coarse = rng.integers(0, 256, (FRAMES, 4, 4, 3), dtype=np.uint8)
-        frames = coarse.repeat(-(-size // 4), axis=1).repeat(-(-size // 4), axis=2)[:, :size, :size]
-        frames = np.ascontiguousarray(frames)
-        velocity, stop = _run(policy, frames)
-        return cls(frames, velocity, stop)
+        size, cameras = config.image.size, len(config.cameras)
+        coarse = rng.integers(0, 256, (FRAMES, cameras, 4, 4, 3), dtype=np.uint8)
+        frames = coarse.repeat(-(-size // 4), axis=2).repeat(-(-size // 4), axis=3)[:, :, :size, :size]
+        mean = np.array([dimension.mean for dimension in config.state])
+        std = np.array([dimension.std for dimension in config.state])
+        state = (mean + std * rng.standard_normal((FRAMES, len(config.state)))).astype(np.float32)
+        continuous, binary = _run(policy, frames, state)
+        return cls(np.ascontiguousarray(frames), state, continuous, binary)
 
     def check(self, policy: Stepper, tolerance: float) -> None:
-        """Replay; raise PolicyDirectoryError where an output differs by more than `tolerance` (or is not finite)."""
-        velocity, stop = _run(policy, self.frames)
-        for name, found, expected in (("velocity", velocity, self.velocity), ("stop", stop, self.stop)):
-            if found.shape != expected.shape:
+        """Replay; raise PolicyDirectoryError where an output differs by more than `tolerance` (or is not finite).
+
+        `tolerance` is a share of each dimension's range.
+        """
+        found = _run(policy, self.frames, self.state)
+        scale = policy.config.action.maximum - policy.config.action.minimum
+        for name, values, expected, width in (
+            ("continuous", found[0], self.continuous, scale),
+            ("binary", found[1], self.binary, 1.0),
+        ):
+            if values.shape != expected.shape:
                 raise PolicyDirectoryError(
-                    f"golden.safetensors: {name} has shape {expected.shape}, the policy gives {found.shape}"
+                    f"golden.safetensors: {name} has shape {expected.shape}, the policy gives {values.shape}"
                 )
-            error = float(np.abs(found - expected).max())
+            error = float((np.abs(values - expected) / width).max(initial=0.0))
             if not error <= tolerance:
                 raise PolicyDirectoryError(
-                    f"golden.safetensors: {name} differs by {error:.2e} from what this policy gave when it was saved "
-                    f"(at most {tolerance:.0e} allowed): the weights or the libraries do not compute the same policy"
+                    f"golden.safetensors: {name} differs by {error:.2e} of its range from what this policy gave when "
+                    f"it was saved (at most {tolerance:.0e} allowed): the weights or the libraries do not compute the "
+                    "same policy"
                 )
 
     def save(self, path: Path) -> None:
         """Write to `path` (safetensors)."""
-        arrays = {"frames": self.frames, "velocity": self.velocity, "stop": self.stop}
         # safetensors writes memory as it lies, whatever the strides say.
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+        save_file({name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}, path)
 
     @classmethod
     def load(cls, path: Path) -> GoldenVectors:
         """Read from `path`.
 
         Raises:
-            PolicyDirectoryError: unreadable, or not the three arrays.
+            PolicyDirectoryError: unreadable, or not these arrays.
         """
         try:
             arrays = load_file(path)
         except (SafetensorError, OSError) as error:
             raise PolicyDirectoryError(f"{path}: not a readable safetensors file ({error})") from error
-        if set(arrays) != {"frames", "velocity", "stop"}:
-            raise PolicyDirectoryError(f"{path}: expected frames, velocity and stop, found {sorted(arrays)}")
-        return cls(arrays["frames"], arrays["velocity"], arrays["stop"])
+        if set(arrays) != set(ARRAYS):
+            raise PolicyDirectoryError(f"{path}: expected {', '.join(ARRAYS)}, found {sorted(arrays)}")
+        return cls(**arrays)
 
 
-def _run(policy: Stepper, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _run(
+    policy: Stepper, frames: NDArray[np.uint8], state: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    cameras = policy.config.cameras
     policy.reset()
-    chunks = [policy.step(frame, INSTRUCTION) for frame in frames]
+    chunks = []
+    for pictures, values in zip(frames, state, strict=True):
+        extra = dict(zip(cameras[1:], pictures[1:], strict=True))
+        chunks.append(policy.step(pictures[0], INSTRUCTION, values if len(values) else None, extra))
     policy.reset()
-    return np.stack([chunk.velocity for chunk in chunks]), np.stack([chunk.stop for chunk in chunks])
+    return np.stack([chunk.continuous for chunk in chunks]), np.stack([chunk.binary for chunk in chunks])

@@ -1,51 +1,86 @@
-"""From a sentence to what the model takes of it: both tokenizers and the prompts of a policy."""
+"""From a sentence to what the model takes of it: the tokenizers and prompts of a policy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from .configuration import PolicyConfig
 from .modeling import EncodedInstruction, VLAModel
+from .prompt import EncodedPrompt, check_instruction, encode_prompts, parse_prompt
 from .text import encode
 
 
 class InstructionEncoder:
-    """Applies a policy's prompts and tokenizers to instructions."""
+    """Applies a policy's prompts and tokenizers to instructions.
+
+    Args:
+        config: of the policy.
+        tokenizer: of the backbone.
+        clip_tokenizer: of CLIP; None for a policy without.
+
+    Raises:
+        ValueError: CLIP without a tokenizer, or a tokenizer without CLIP.
+    """
 
     def __init__(
         self,
         config: PolicyConfig,
-        kosmos2_tokenizer: PreTrainedTokenizerBase,
-        clip_tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase,
+        clip_tokenizer: PreTrainedTokenizerBase | None,
     ) -> None:
+        if (config.clip is None) != (clip_tokenizer is None):
+            raise ValueError("a policy needs a tokenizer for CLIP if, and only if, it has CLIP")
         self.config = config
-        self.kosmos2_tokenizer = kosmos2_tokenizer
+        self.tokenizer = tokenizer
         self.clip_tokenizer = clip_tokenizer
+        self._parts = parse_prompt(config.prompt, config.cameras, bool(config.state), config.has_action_slot)
 
     def __call__(self, model: VLAModel, instructions: Sequence[str]) -> EncodedInstruction:
         """Encode a batch of instructions.
 
         Raises:
-            ValueError: an instruction is empty or longer than the towers take.
+            ValueError: an instruction is empty, holds a special token, or is longer than the towers take.
         """
-        device = model.device
+        prompt = self.prompts(instructions).to(model.device)
+        if self.clip_tokenizer is None or self.config.clip is None or model.clip is None:
+            return EncodedInstruction(prompt, None, None)
         for instruction in instructions:
-            if not instruction.strip():
-                raise ValueError("an instruction must not be empty")
-        prompts = [self.config.prompt.replace("{instruction}", text) for text in instructions]
-        ids, mask = encode(self.kosmos2_tokenizer, prompts, self.config.kosmos2_text_length)
-        similarity = [
-            prompt.replace("{instruction}", text) for text in instructions for prompt in self.config.similarity_prompts
+            check_instruction(instruction, self.clip_tokenizer)
+        compared = [
+            text.replace("{instruction}", instruction)
+            for instruction in instructions
+            for text in self.config.clip.prompts
         ]
-        texts = [*instructions, *similarity]
-        clip_ids, clip_mask = encode(self.clip_tokenizer, texts, self.config.clip_text_length)
-        embeddings = model.clip.encode_text(clip_ids.to(device), clip_mask.to(device))
+        ids, mask = encode(self.clip_tokenizer, [*instructions, *compared], model.clip.text_length)
+        embeddings: Tensor = model.clip.encode_text(ids.to(model.device), mask.to(model.device))
         count = len(instructions)
-        return EncodedInstruction(
-            input_ids=ids.to(device),
-            mask=mask.to(device),
-            text=embeddings[:count],
-            prompts=embeddings[count:].view(count, len(self.config.similarity_prompts), embeddings.shape[-1]),
-        )
+        prompts = embeddings[count:].view(count, len(self.config.clip.prompts), embeddings.shape[-1])
+        return EncodedInstruction(prompt, embeddings[:count], prompts)
+
+    def prompts(self, instructions: Sequence[str]) -> EncodedPrompt:
+        """The backbone's prompts alone, on the CPU.
+
+        Raises:
+            ValueError: an instruction is empty or holds a special token.
+        """
+        return encode_prompts(self._parts, instructions, self.tokenizer)
+
+
+def encode_answers(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> tuple[Tensor, list[int]]:
+    """Tokens of answers, int64 (b, longest) right-padded with 0, and how many each has.
+
+    Raises:
+        ValueError: an answer has no token.
+    """
+    rows = [list(tokenizer(answer, add_special_tokens=False)["input_ids"]) for answer in answers]
+    for answer, row in zip(answers, rows, strict=True):
+        if not row:
+            raise ValueError(f"answer {answer!r} has no token")
+    ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.int64)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = torch.tensor(row, dtype=torch.int64)
+    return ids, [len(row) for row in rows]

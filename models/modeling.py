@@ -1,20 +1,27 @@
-"""The model: Kosmos-2 and CLIP features of each frame -> fusion -> LSTM over the window -> chunk of actions."""
+"""The model: a backbone's and CLIP's features of each frame -> fusion -> head over the window -> chunk of actions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence as Several
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPConfig, Kosmos2Config
+from transformers import CLIPConfig
 
-from .backbone.clip import ClipGrounding
-from .backbone.kosmos2 import Kosmos2ActionToken
+from .action_bins import ActionBins
+from .backbone import backbone_configuration, build_backbone
+from .clip import ClipGrounding
 from .configuration import PolicyConfig
 from .fusion import FeatureFusion
-from .head import LSTMHead
+from .head import ActionHead, build_head
 from .preprocessing import normalise
+from .prompt import EncodedPrompt
+from .readout import read_out
+from .resampler import PerceiverResampler
+from .sequence import Sequence, compose, lay_out
+from .state import StateEncoder
 
 
 @dataclass(frozen=True)
@@ -22,15 +29,27 @@ class EncodedInstruction:
     """What the words come to, computed once per instruction (batch b, the same for every frame of a run).
 
     Attributes:
-        input_ids, mask: int64 (b, t), the prompt for Kosmos-2, right-padded.
-        text: (b, e), CLIP embedding of the instruction, unit length.
-        prompts: (b, n, e), CLIP embeddings of the similarity prompts, unit length.
+        prompt: tokens of the backbone's prompt.
+        clip_text: (b, e), CLIP embedding of the instruction, unit length; None without CLIP.
+        clip_prompts: (b, n, e), CLIP embeddings of the prompts to compare patches with, unit length; None without.
     """
 
-    input_ids: Tensor
-    mask: Tensor
-    text: Tensor
-    prompts: Tensor
+    prompt: EncodedPrompt
+    clip_text: Tensor | None
+    clip_prompts: Tensor | None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Windows of frames.
+
+    Attributes:
+        pictures: uint8 (b, l, c, s, s, 3), oldest frame first, cameras in the order of the configuration.
+        state: float (b, l, S), units of the configuration; None if the policy takes none.
+    """
+
+    pictures: Tensor
+    state: Tensor | None = None
 
 
 class VLAModel(nn.Module):
@@ -39,70 +58,218 @@ class VLAModel(nn.Module):
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
         self.config = config
-        self.kosmos2 = Kosmos2ActionToken(Kosmos2Config(**config.kosmos2))
-        self.clip = ClipGrounding(CLIPConfig(**config.clip))
-        self.fusion = FeatureFusion(config.fusion, self.feature_sizes)
-        self.head = LSTMHead(
-            in_features=config.fusion.hidden_size,
-            hidden_size=config.head.hidden_size,
-            num_layers=config.head.num_layers,
-            mlp=config.head.mlp,
-            chunk=config.chunk,
-            continuous=len(config.action.continuous),
-            binary=len(config.action.binary),
+        transformers_config = backbone_configuration(config.backbone.config)
+        self.backbone = build_backbone(config.backbone.type, transformers_config, config.backbone.language_head)
+        width = self.backbone.hidden_size
+        self.resampler = (
+            PerceiverResampler(width, **config.resampler.model_dump()) if config.resampler is not None else None
         )
+        self.state_encoder = StateEncoder(config.state, width) if config.state else None
+        self.action_tokens: nn.Parameter | None = None
+        if config.readout is not None and config.readout.type == "action_token":
+            self.action_tokens = nn.Parameter(self._like_words(config.readout.tokens))
+        self.clip = ClipGrounding(CLIPConfig(**config.clip.config)) if config.clip is not None else None
+        self.fusion = FeatureFusion(config.fusion, self.feature_sizes) if config.fusion is not None else None
+        self.bins: ActionBins | None = None
+        self.head: ActionHead | None = None
+        if config.head.type == "discrete":
+            self.bins = ActionBins(config.head.bins, config.head.end)
+        else:
+            self.head = build_head(
+                config.head,
+                in_features=config.fusion.hidden_size if config.fusion is not None else self.feature_sizes["backbone"],
+                window=config.window,
+                chunk=config.chunk,
+                continuous=len(config.action.continuous),
+                binary=len(config.action.binary),
+            )
 
     @property
     def feature_sizes(self) -> dict[str, int]:
         """Width of every feature that a frame can have, by name."""
-        return {
-            "kosmos2_action_token": self.kosmos2.feature_size,
-            "clip_image": self.clip.embedding_size,
-            "clip_text": self.clip.embedding_size,
-            "clip_similarity": self.clip.patches * len(self.config.similarity_prompts),
-        }
+        sizes: dict[str, int] = {}
+        if self.config.readout is not None:
+            sizes["backbone"] = self.backbone.hidden_size * self.config.readout.tokens
+        if self.clip is not None and self.config.clip is not None:
+            sizes["clip_image"] = sizes["clip_text"] = self.clip.embedding_size
+            sizes["clip_similarity"] = self.clip.patches * len(self.config.clip.prompts)
+        return sizes
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.fusion.norm.weight.device
+        return self.backbone.word_embedding.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the weights."""
-        return self.fusion.norm.weight.dtype
-
-    def frame_features(self, pictures: Tensor, instruction: EncodedInstruction) -> dict[str, Tensor]:
-        """Features of frames, one instruction each; only those that the fusion asks for are computed.
-
-        Args:
-            pictures: uint8 (b, size, size, 3), already resized.
-            instruction: batch b, or 1 for all frames.
-
-        Returns:
-            By feature name, float (b, size of the feature).
-        """
-        wanted = self.config.fusion.features
-        pixels = normalise(pictures, self.config.image).to(self.dtype)
-        batch = len(pixels)
-        features: dict[str, Tensor] = {}
-        if "kosmos2_action_token" in wanted:
-            ids, mask = instruction.input_ids.expand(batch, -1), instruction.mask.expand(batch, -1)
-            features["kosmos2_action_token"] = self.kosmos2.read_action(self.kosmos2.encode_image(pixels), ids, mask)
-        if "clip_image" in wanted or "clip_similarity" in wanted:
-            image, patches = self.clip.encode_image(pixels)
-            features["clip_image"] = image
-            features["clip_similarity"] = self.clip.similarity(patches, instruction.prompts).sigmoid().flatten(1)
-        features["clip_text"] = instruction.text.expand(batch, -1)
-        return {name: features[name] for name in wanted}
-
-    def act(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Features over a window, each (b, l, size) -> what `LSTMHead` gives: continuous group and binary logits."""
-        return self.head(self.fusion(features))  # type: ignore[no-any-return]
+        return self.backbone.word_embedding.weight.dtype
 
     def parameter_count(self) -> int:
-        """Number of parameters, all parts."""
+        """Number of parameters, all parts; shared ones count once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def encode_pictures(self, pictures: Tensor) -> Tensor:
+        """Pictures uint8 (n, s, s, 3), resized -> features for the backbone's sequence (n, q, w)."""
+        images = self.backbone.encode_images(normalise(pictures, self.config.image).to(self.dtype))
+        return images if self.resampler is None else self.resampler(images)
+
+    def clip_features(self, pictures: Tensor, instruction: EncodedInstruction) -> dict[str, Tensor]:
+        """Features of CLIP that the fusion asks for, each (n, size).
+
+        Args:
+            pictures: uint8 (n, s, s, 3) of the first camera.
+            instruction: batch n, or 1 for all pictures.
+        """
+        wanted = self.config.fusion.features if self.config.fusion is not None else ()
+        features: dict[str, Tensor] = {}
+        if self.clip is None or instruction.clip_text is None or instruction.clip_prompts is None:
+            return features
+        if "clip_image" in wanted or "clip_similarity" in wanted:
+            image, patches = self.clip.encode_image(normalise(pictures, self.config.image).to(self.dtype))
+            features["clip_image"] = image
+            features["clip_similarity"] = self.clip.similarity(patches, instruction.clip_prompts).sigmoid().flatten(1)
+        features["clip_text"] = instruction.clip_text.expand(len(pictures), -1)
+        return {name: features[name] for name in wanted if name in features}
+
+    def sequence(
+        self,
+        prompt: EncodedPrompt,
+        images: Tensor,
+        state: Tensor | None,
+        actions: Tensor | None,
+        *,
+        together: bool,
+        open_ended: bool = False,
+        lengths: Several[int] | None = None,
+    ) -> Sequence:
+        """Compose prompts over windows of frames.
+
+        Args:
+            prompt: of b instructions.
+            images: (b, l, c, q, w), from `encode_pictures`.
+            state: (b, l, S), or None.
+            actions: (b, l, n, d), embeddings in the place of `{action}`; None for a prompt that has no such place,
+                or ends there.
+            together: one sequence of l prompts for each sample, instead of l sequences of one.
+            open_ended: end the last prompt at `{action}`.
+            lengths: for each sample how many of the n are there; None: all.
+
+        Returns:
+            b sequences if together, else b * l, those of a sample side by side.
+        """
+        length = images.shape[1]
+        images = self._as_placed(images, prompt)
+        layout = lay_out(
+            prompt,
+            image_tokens=0 if self.backbone.cross_attends else images.shape[3],
+            pictures=1,
+            action_tokens=lengths if lengths is not None else 0 if actions is None else actions.shape[2],
+            frames=length if together else 1,
+            open_ended=open_ended,
+        ).to(images.device)
+        words = self.backbone.word_embedding(prompt.ids)
+        states = self._state_tokens(state)
+        if together:
+            flat = None if actions is None else actions.flatten(1, 2)
+            return compose(layout, words, images.flatten(1, 2), states, flat)
+        return compose(
+            layout.repeat(length),
+            words.repeat_interleave(length, dim=0),
+            images.flatten(0, 1),
+            None if states is None else states.flatten(0, 1).unsqueeze(1),
+            None if actions is None else actions.flatten(0, 1),
+        )
+
+    def video_sequence(self, prompt: EncodedPrompt, images: Tensor, state: Tensor | None) -> Sequence:
+        """Compose one prompt over a window's pictures (b, l, c, q, w); of the states (b, l, S), the newest."""
+        length = images.shape[1]
+        layout = lay_out(
+            prompt,
+            image_tokens=0 if self.backbone.cross_attends else images.shape[3],
+            pictures=length,
+            action_tokens=0 if self.action_tokens is None else len(self.action_tokens),
+        ).to(images.device)
+        actions = self._action_tokens(len(images), 1)
+        states = self._state_tokens(None if state is None else state[:, -1:])
+        images = self._as_placed(images, prompt).transpose(1, 2).flatten(1, 2)
+        words = self.backbone.word_embedding(prompt.ids)
+        return compose(layout, words, images, states, None if actions is None else actions.flatten(1, 2))
+
+    def backbone_features(self, images: Tensor, state: Tensor | None, prompt: EncodedPrompt) -> Tensor:
+        """What is read of the backbone over windows of frames.
+
+        Args:
+            images: (b, l, c, q, w), from `encode_pictures`.
+            state: (b, l, S), or None.
+            prompt: of b instructions.
+
+        Returns:
+            (b, l, tokens * d); with history "video" (b, 1, tokens * d), of the newest frame.
+        """
+        batch, length = images.shape[:2]
+        if self.config.history == "video":
+            sequence = self.video_sequence(prompt, images, state)
+            return self.read(sequence, self.backbone.run(sequence)).flatten(2)
+        actions = self._action_tokens(batch, length)
+        sequence = self.sequence(prompt, images, state, actions, together=self.config.history == "pre")
+        return self.read(sequence, self.backbone.run(sequence)).view(batch, length, -1)
+
+    def read(self, sequence: Sequence, states: Tensor) -> Tensor:
+        """Read-out of last states (b, L, d) -> (b, frames, tokens, d)."""
+        if self.config.readout is None:
+            raise TypeError("a policy that speaks its actions has no features to read")
+        return read_out(states, sequence.layout, self.config.readout)
+
+    def observe(self, observation: Observation, instruction: EncodedInstruction) -> dict[str, Tensor]:
+        """Features of windows of frames under b instructions, each (b, l, size); l is 1 with history "video"."""
+        batch, length, cameras = observation.pictures.shape[:3]
+        features: dict[str, Tensor] = {}
+        if self.config.fusion is None or "backbone" in self.config.fusion.features:
+            images = self.encode_pictures(observation.pictures.flatten(0, 2))
+            images = images.view(batch, length, cameras, *images.shape[1:])
+            features["backbone"] = self.backbone_features(images, observation.state, instruction.prompt)
+        if self.clip is not None and instruction.clip_text is not None and instruction.clip_prompts is not None:
+            repeated = EncodedInstruction(
+                instruction.prompt,
+                instruction.clip_text.repeat_interleave(length, dim=0),
+                instruction.clip_prompts.repeat_interleave(length, dim=0),
+            )
+            found = self.clip_features(observation.pictures[:, :, 0].flatten(0, 1), repeated)
+            features |= {name: value.view(batch, length, -1) for name, value in found.items()}
+        return features
+
+    def act(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Features over a window, each (b, l, size) -> continuous group (b, l, chunk, k) in [-1, 1], binary logits."""
+        if self.head is None:
+            raise TypeError("a policy that speaks its actions has no head to act with; see spoken.py")
+        return self.head(self.fusion(features) if self.fusion is not None else features["backbone"])  # type: ignore[no-any-return]
+
+    def forward(self, observation: Observation, instruction: EncodedInstruction) -> tuple[Tensor, Tensor]:
+        """Windows -> continuous group (b, l, chunk, k) in [-1, 1] and binary logits (b, l, chunk, m)."""
+        return self.act(self.observe(observation, instruction))
+
+    def _as_placed(self, images: Tensor, prompt: EncodedPrompt) -> Tensor:
+        """(b, l, c, q, w), cameras in the order of the configuration -> in that of their places in the prompt."""
+        return images[:, :, [self.config.cameras.index(name) for name in prompt.cameras]]
+
+    def _action_tokens(self, batch: int, length: int) -> Tensor | None:
+        return None if self.action_tokens is None else self.action_tokens.expand(batch, length, -1, -1)
+
+    def _state_tokens(self, state: Tensor | None) -> Tensor | None:
+        """(b, l, S) -> (b, l, d)."""
+        if (state is None) != (self.state_encoder is None):
+            expected = [dimension.name for dimension in self.config.state]
+            raise ValueError(f"the policy takes a state of {expected}, got {'none' if state is None else state.shape}")
+        return None if self.state_encoder is None else self.state_encoder(state)
+
+    def _like_words(self, count: int) -> Tensor:
+        """`count` random vectors, as long as this backbone's words are."""
+        vocabulary = self.backbone.word_embedding.num_embeddings
+        with torch.no_grad():
+            words = self.backbone.word_embedding(torch.arange(3, min(vocabulary, 256)))
+        std: Tensor = words.std()
+        return torch.randn(count, words.shape[-1]) * std
 
 
 def initialise(config: PolicyConfig, seed: int) -> VLAModel:

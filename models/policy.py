@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Mapping
 from os import PathLike
 
 import numpy as np
@@ -13,8 +13,9 @@ from torch import Tensor
 from .action import ActionChunk
 from .configuration import PolicyConfig
 from .golden import GoldenVectors
+from .history import History, begin_history
 from .instruction import InstructionEncoder
-from .modeling import EncodedInstruction, VLAModel
+from .modeling import VLAModel
 from .policy_directory import PolicyParts, load_policy, save_policy
 from .preprocessing import resize
 
@@ -22,19 +23,18 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 class VLAPolicy:
-    """A vision-language-action policy with its recurrent history.
+    """A vision-language-action policy with its history.
 
     One `step` is one recurrent step: the caller hands over one frame per `config.dt` seconds and calls `reset` when
-    the instruction changes. Text is encoded once per instruction, each frame once; the LSTM runs over cached features.
+    the instruction changes. Text is encoded once per instruction, each picture once.
     """
 
     def __init__(self, parts: PolicyParts) -> None:
         self.config: PolicyConfig = parts.config
         self.model: VLAModel = parts.model.eval()
         self.encoder: InstructionEncoder = parts.encoder
-        self._history: deque[dict[str, Tensor]] = deque(maxlen=self.config.window)
+        self._history: History | None = None
         self._instruction: str | None = None
-        self._encoded: EncodedInstruction | None = None
 
     @classmethod
     def from_pretrained(cls, path: str | PathLike[str], device: str = "cpu", dtype: str = "float32") -> VLAPolicy:
@@ -69,44 +69,73 @@ class VLAPolicy:
         Raises:
             PolicyDirectoryError: `path` exists and is something else.
         """
-        golden = GoldenVectors.record(self, self.config.image.size)
+        golden = GoldenVectors.record(self, self.config)
         save_policy(PolicyParts(self.config, self.model, self.encoder), golden, path, training, model_card)
 
     def reset(self) -> None:
         """Forget the history and the instruction; call it when the instruction changes or a run begins."""
-        self._history.clear()
+        self._history = None
         self._instruction = None
-        self._encoded = None
 
-    @torch.inference_mode()
-    def step(self, rgb: NDArray[np.uint8], instruction: str) -> ActionChunk:
+    def step(
+        self,
+        rgb: NDArray[np.uint8],
+        instruction: str,
+        state: NDArray[np.float32] | None = None,
+        extra_cameras: Mapping[str, NDArray[np.uint8]] | None = None,
+    ) -> ActionChunk:
         """Take one frame of the run and say what to do.
 
         Args:
-            rgb: uint8 (height, width, 3), any size.
+            rgb: uint8 (height, width, 3), any size; of the first of `config.cameras`.
             instruction: the sentence that holds since the last `reset`.
+            state: float (S,), in the units of `config.state`; None if the policy takes none.
+            extra_cameras: pictures of the other cameras, by name.
 
         Raises:
-            ValueError: wrong dtype or shape, empty or over-long instruction, or an instruction that changed
-                without a `reset` (history of another instruction would steer the robot).
+            ValueError: wrong dtype or shape, cameras or state that are not those of the configuration, a state that is
+                not finite, an empty or over-long instruction, or one that changed without a `reset` (history of
+                another instruction would steer the robot).
         """
-        picture = resize(rgb, self.config.image.size)
-        if self._encoded is None:
-            self._encoded = self.encoder(self.model, [instruction])
+        pictures = self._pictures({self.config.cameras[0]: rgb, **(extra_cameras or {})})
+        values = self._state(state)
+        if self._history is None:
+            with torch.inference_mode():
+                self._history = begin_history(self.model, self.encoder(self.model, [instruction]))
             self._instruction = instruction
         elif instruction != self._instruction:
             raise ValueError(f"instruction changed from {self._instruction!r} to {instruction!r} without a reset()")
-        pictures = torch.from_numpy(np.ascontiguousarray(picture)).unsqueeze(0).to(self.model.device)
-        self._history.append(self.model.frame_features(pictures, self._encoded))
-        window = {name: torch.stack([frame[name] for frame in self._history], dim=1) for name in self._history[0]}
-        continuous, binary = self.model.act(window)
-        return self._chunk(continuous[0, -1].float().cpu(), binary[0, -1].float().cpu())
+        continuous, binary = self._history.step(pictures, values)
+        return self._chunk(continuous.float().cpu(), binary.float().cpu())
+
+    def _pictures(self, cameras: Mapping[str, NDArray[np.uint8]]) -> Tensor:
+        """uint8 (c, s, s, 3) on the model's device, in the order of the configuration."""
+        if set(cameras) != set(self.config.cameras):
+            raise ValueError(f"pictures of cameras {sorted(cameras)}, the policy takes {sorted(self.config.cameras)}")
+        resized = [resize(cameras[name], self.config.image) for name in self.config.cameras]
+        return torch.from_numpy(np.stack(resized)).to(self.model.device)
+
+    def _state(self, state: NDArray[np.float32] | None) -> Tensor | None:
+        names = [dimension.name for dimension in self.config.state]
+        if state is None:
+            if names:
+                raise ValueError(f"no state, the policy takes {names}")
+            return None
+        values = np.asarray(state, dtype=np.float32)
+        if values.shape != (len(names),):
+            raise ValueError(f"state has shape {values.shape}, the policy takes ({len(names)},): {names}")
+        if not np.isfinite(values).all():
+            raise ValueError(f"state is not finite: {dict(zip(names, values.tolist(), strict=True))}")
+        return torch.from_numpy(values).to(self.model.device)
 
     def _chunk(self, continuous: Tensor, binary: Tensor) -> ActionChunk:
         spec = self.config.action
-        unit = (continuous.numpy() + 1.0) / 2.0
-        names = [action.name for action in spec.continuous]
-        columns = [names.index("linear_x"), names.index("angular_z")]
-        velocity = (spec.minimum + unit * (spec.maximum - spec.minimum))[:, columns]
-        stop = torch.sigmoid(binary[:, spec.binary.index("stop")]).numpy()
-        return ActionChunk(np.ascontiguousarray(velocity, np.float32), stop.astype(np.float32), self.config.dt)
+        share = (continuous.numpy() + 1.0) / 2.0
+        values = spec.minimum + share * (spec.maximum - spec.minimum)
+        return ActionChunk(
+            continuous=np.ascontiguousarray(values, np.float32),
+            binary=np.ascontiguousarray(binary.numpy(), np.float32),
+            continuous_names=tuple(action.name for action in spec.continuous),
+            binary_names=spec.binary,
+            dt=self.config.dt,
+        )

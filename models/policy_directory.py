@@ -3,8 +3,8 @@
 ```
 config.json            PolicyConfig
 model.safetensors      every weight, none more
-tokenizer_kosmos2/     files of the Kosmos-2 tokenizer
-tokenizer_clip/        files of the CLIP tokenizer
+tokenizer/             files of the backbone's tokenizer
+tokenizer_clip/        files of CLIP's tokenizer, if the policy has CLIP
 golden.safetensors     a short run with expected outputs
 training.json          how it was made: data, seeds, metrics
 README.md              model card
@@ -24,7 +24,7 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .configuration import PolicyConfig
@@ -40,8 +40,8 @@ CONFIG, WEIGHTS, GOLDEN, TRAINING, CARD = (
     "training.json",
     "README.md",
 )
-KOSMOS2_TOKENIZER, CLIP_TOKENIZER = "tokenizer_kosmos2", "tokenizer_clip"
-ENTRIES = (CONFIG, WEIGHTS, GOLDEN, TRAINING, CARD, KOSMOS2_TOKENIZER, CLIP_TOKENIZER)
+TOKENIZER, CLIP_TOKENIZER = "tokenizer", "tokenizer_clip"
+ENTRIES = (CONFIG, WEIGHTS, GOLDEN, TRAINING, CARD, TOKENIZER)
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,8 @@ def load_policy(path: str | PathLike[str]) -> tuple[PolicyParts, GoldenVectors]:
     config = read_config(root / CONFIG)
     model = VLAModel(config)
     load_weights(model, root / WEIGHTS)
-    encoder = InstructionEncoder(
-        config, _load_tokenizer(root / KOSMOS2_TOKENIZER), _load_tokenizer(root / CLIP_TOKENIZER)
-    )
+    clip_tokenizer = _load_tokenizer(root / CLIP_TOKENIZER) if config.clip is not None else None
+    encoder = InstructionEncoder(config, _load_tokenizer(root / TOKENIZER), clip_tokenizer)
     return PolicyParts(config, model, encoder), GoldenVectors.load(root / GOLDEN)
 
 
@@ -101,7 +100,7 @@ def load_weights(model: VLAModel, path: Path) -> None:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise PolicyDirectoryError(f"{path}: not a readable safetensors file ({error})") from error
-    expected: dict[str, Tensor] = model.state_dict()
+    expected = stored_tensors(model)
     findings = [f"missing {name} {tuple(expected[name].shape)}" for name in sorted(expected.keys() - tensors.keys())]
     findings += [f"unknown {name} {tuple(tensors[name].shape)}" for name in sorted(tensors.keys() - expected.keys())]
     findings += [
@@ -113,7 +112,19 @@ def load_weights(model: VLAModel, path: Path) -> None:
     if findings:
         shown = "; ".join(findings[:8]) + (f"; and {len(findings) - 8} more" if len(findings) > 8 else "")
         raise PolicyDirectoryError(f"{path} does not fit {CONFIG}: {shown}")
-    model.load_state_dict(tensors)
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(tensors[name])
+
+
+def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors that a file of weights holds: a model's state, tied weights once, under their first name."""
+    names: dict[int, str] = {}
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if names.setdefault(id(tensor), name) == name:
+            tensors[name] = tensor
+    return tensors
 
 
 def save_policy(
@@ -132,10 +143,11 @@ def save_policy(
     try:
         staging.chmod(0o755)
         (staging / CONFIG).write_text(parts.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        weights = {name: tensor.float().contiguous().cpu() for name, tensor in parts.model.state_dict().items()}
+        weights = {name: _as_stored(tensor) for name, tensor in stored_tensors(parts.model).items()}
         save_file(weights, staging / WEIGHTS, metadata={"format": "pt"})
-        parts.encoder.kosmos2_tokenizer.save_pretrained(staging / KOSMOS2_TOKENIZER)
-        parts.encoder.clip_tokenizer.save_pretrained(staging / CLIP_TOKENIZER)
+        parts.encoder.tokenizer.save_pretrained(staging / TOKENIZER)
+        if parts.encoder.clip_tokenizer is not None:
+            parts.encoder.clip_tokenizer.save_pretrained(staging / CLIP_TOKENIZER)
         golden.save(staging / GOLDEN)
         (staging / TRAINING).write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
         (staging / CARD).write_text(model_card, encoding="utf-8")
@@ -145,6 +157,12 @@ def save_policy(
     finally:
         if staging.exists():
             shutil.rmtree(staging)
+
+
+def _as_stored(tensor: Tensor) -> Tensor:
+    """Contiguous, on the CPU, floating point as float32."""
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _load_tokenizer(path: Path) -> PreTrainedTokenizerBase:

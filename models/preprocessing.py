@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from .configuration import ImagePreprocessing
@@ -18,15 +19,19 @@ def check_rgb(rgb: NDArray[np.uint8]) -> None:
         raise ValueError(f"image must have shape (height, width, 3) and not be empty, got {rgb.shape}")
 
 
-def resize(rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Squash a picture (h, w, 3) to (size, size, 3); area interpolation when shrinking, linear when growing.
+def resize(rgb: NDArray[np.uint8], config: ImagePreprocessing) -> NDArray[np.uint8]:
+    """Squash a picture (h, w, 3) to (size, size, 3).
 
     Raises:
         ValueError: not a non-empty uint8 RGB picture.
     """
     check_rgb(rgb)
+    size = config.size
     if rgb.shape[:2] == (size, size):
         return rgb
+    if config.interpolation == "bicubic":
+        return np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
+    # Averaging makes no sense where there is less than one pixel to average.
     shrinks = rgb.shape[0] >= size and rgb.shape[1] >= size
     resized = cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.uint8)

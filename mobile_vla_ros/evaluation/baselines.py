@@ -9,6 +9,7 @@ from mobile_vla_models import ActionChunk, VLAPolicy
 from mobile_vla_models.modeling import initialise
 from mobile_vla_models.policy_directory import PolicyParts
 
+from ..drivable import base_limits
 from ..sim.task import Task
 
 
@@ -16,7 +17,7 @@ class ConstantForward:
     """Drives straight on at half the policy's top speed, whatever it sees or is told."""
 
     def __init__(self, policy: VLAPolicy) -> None:
-        self._speed = policy.config.action.limits.linear_x_max / 2.0
+        self._speed = base_limits(policy.config).linear_x_max / 2.0
         self._chunk = policy.config.chunk
         self._dt = policy.config.dt
 
@@ -26,7 +27,7 @@ class ConstantForward:
     def step(self, rgb: NDArray[np.uint8], instruction: str) -> ActionChunk:
         """The same chunk each time."""
         velocity = np.tile(np.array([self._speed, 0.0], dtype=np.float32), (self._chunk, 1))
-        return ActionChunk(velocity, np.zeros(self._chunk, dtype=np.float32), self._dt)
+        return ActionChunk.of_base(velocity, np.zeros(self._chunk, dtype=np.float32), self._dt)
 
 
 def untrained(policy: VLAPolicy, seed: int) -> VLAPolicy:

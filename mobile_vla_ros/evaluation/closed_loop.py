@@ -15,6 +15,7 @@ from mobile_vla_models import VLAPolicy
 
 from ..control import Limits
 from ..control.stepper import Policy
+from ..drivable import base_limits
 from ..sim.scene import Scene
 from ..sim.task import Outcome, Task, sample_episode
 from .baselines import ConstantForward, shuffled_instructions, untrained
@@ -107,7 +108,7 @@ def evaluate(
             ("untrained weights", untrained(policy, seed), own),
             ("shuffled instruction", policy, shuffled),
         ]
-    limits = Limits(**policy.config.action.limits.model_dump())
+    limits = base_limits(policy.config)
     return [_run(name, driver, policy.config.dt, limits, series, said, latency) for name, driver, said in plan]
 
 

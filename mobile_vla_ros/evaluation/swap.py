@@ -13,7 +13,7 @@ from rich.progress import track
 
 from mobile_vla_models import VLAPolicy
 
-from ..control import Limits
+from ..drivable import base_limits
 from ..sim.scene import Scene, sample_free_pose, sample_scene
 from ..sim.task import Task, TaskKind, at_object, bearing, episode_rng
 from ..sim.world import World
@@ -58,7 +58,7 @@ def swap_test(policy_dir: Path, pairs: int, seed: int, latency: float = DEFAULT_
         PolicyDirectoryError: the policy cannot be loaded.
     """
     policy = VLAPolicy.from_pretrained(policy_dir)
-    limits = Limits(**policy.config.action.limits.model_dump())
+    limits = base_limits(policy.config)
     result: list[SwapPair] = []
     for index in track(range(pairs), description="swapped instructions"):
         scene, names = sample_swap(episode_rng("swap", seed, index))

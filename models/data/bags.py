@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
+from ..configuration import ImagePreprocessing
 from ..errors import DataError
 from ..preprocessing import resize
 from .episode import Episode
@@ -64,18 +65,18 @@ def find_bags(folder: Path) -> list[Path]:
     return bags
 
 
-def read_bag(path: Path, size: int, dt: float) -> Iterator[Episode]:
+def read_bag(path: Path, image: ImagePreprocessing, dt: float) -> Iterator[Episode]:
     """Episodes of one bag, one for each message on /instruction.
 
     Args:
         path: bag directory.
-        size: pictures are squashed to (size, size).
+        image: pictures are squashed as it says.
         dt: seconds between the frames kept; those between are skipped by stamp.
 
     Raises:
         DataError: not a bag, a topic missing, an encoding that is not supported, commands that are not finite.
     """
-    recording = _read(path, size, dt)
+    recording = _read(path, image, dt)
     stamps, commands = np.array(recording.stamps), np.array(recording.commands, dtype=np.float32)
     if not np.isfinite(commands).all():
         raise DataError(f"{path}: {COMMAND} holds values that are not finite")
@@ -99,7 +100,7 @@ def read_bag(path: Path, size: int, dt: float) -> Iterator[Episode]:
         )
 
 
-def _read(path: Path, size: int, dt: float) -> _Recording:
+def _read(path: Path, image: ImagePreprocessing, dt: float) -> _Recording:
     recording = _Recording([], [], [], [], [], 0.0)
     try:
         with AnyReader([path], default_typestore=TYPESTORE) as reader:
@@ -117,7 +118,7 @@ def _read(path: Path, size: int, dt: float) -> _Recording:
                     # Half a millisecond of grace: stamps on a grid of dt must not be lost to rounding.
                     if not recording.stamps or stamp - recording.stamps[-1] >= dt - 5e-4:
                         recording.stamps.append(stamp)
-                        recording.frames.append(resize(_decode(path, message), size))
+                        recording.frames.append(resize(_decode(path, message), image))
                 elif connection.topic == COMMAND:
                     twist = message.twist if hasattr(message, "twist") else message
                     recording.command_stamps.append(time)

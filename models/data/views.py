@@ -20,6 +20,7 @@ from rich.progress import track
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from ..configuration import ImagePreprocessing
 from ..errors import DataError
 from ..preprocessing import resize
 
@@ -83,8 +84,8 @@ def read_index(folder: Path) -> ViewsIndex:
         raise DataError(f"{path}: {error}") from error
 
 
-def read_views(folder: Path, size: int) -> GroundingViews:
-    """Read every shard of a folder, resized to (size, size).
+def read_views(folder: Path, image: ImagePreprocessing) -> GroundingViews:
+    """Read every shard of a folder, resized as `image` says.
 
     Raises:
         DataError: no shard, or one that is unreadable or of the wrong form (it is named).
@@ -93,11 +94,12 @@ def read_views(folder: Path, size: int) -> GroundingViews:
     shards = sorted(folder.glob("*.safetensors"))
     if not shards:
         raise DataError(f"{folder} holds no *.safetensors shard")
+    size = image.size
     rgb: list[NDArray[np.uint8]] = []
     classes: list[NDArray[np.uint8]] = []
     for path in track(shards, description="reading views"):
         pictures, labels = _read_shard(path, len(index.classes))
-        rgb += [resize(picture, size) for picture in pictures]
+        rgb += [resize(picture, image) for picture in pictures]
         classes += [
             np.asarray(cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST), np.uint8) for label in labels
         ]

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..clip import ClipGrounding
 from ..data.views import FLOOR, WALL, GroundingViews, patch_coverage
 from ..errors import TrainingConfigError
 from ..instruction import InstructionEncoder
@@ -166,12 +167,29 @@ def _mirrored(
 
 def patch_loss(model: VLAModel, encoder: InstructionEncoder, batch: PatchBatch) -> Tensor:
     """CLIP's loss: binary cross-entropy of each patch with each sentence, per positive."""
-    ids, mask = encode(encoder.clip_tokenizer, batch.texts, model.config.clip_text_length)
-    _, patches = model.clip.encode_image(normalise(batch.pictures, model.config.image))
-    logits = model.clip.similarity(patches, model.clip.encode_text(ids, mask))
+    clip = clip_of(model)
+    _, patches = clip.encode_image(normalise(batch.pictures, model.config.image))
+    logits = clip.similarity(patches, clip.encode_text(*_clip_tokens(model, encoder, batch.texts)))
     target = (batch.coverage * COVERAGE_GAIN).clamp(max=1.0)
     loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
     return loss / target.sum().clamp(min=1.0)
+
+
+def clip_of(model: VLAModel) -> ClipGrounding:
+    """The model's CLIP.
+
+    Raises:
+        TrainingConfigError: it has none.
+    """
+    if model.clip is None:
+        raise TrainingConfigError("policy.clip is null: words are grounded in CLIP first")
+    return model.clip
+
+
+def _clip_tokens(model: VLAModel, encoder: InstructionEncoder, texts: list[str]) -> tuple[Tensor, Tensor]:
+    if encoder.clip_tokenizer is None:
+        raise TrainingConfigError("policy.clip is null: words are grounded in CLIP first")
+    return encode(encoder.clip_tokenizer, texts, clip_of(model).text_length)
 
 
 def take_vision_tower(model: VLAModel) -> None:
@@ -180,8 +198,13 @@ def take_vision_tower(model: VLAModel) -> None:
     Raises:
         TrainingConfigError: the towers are not of the same shape.
     """
-    tower = model.kosmos2.kosmos2.vision_model.model
-    source = model.clip.clip.vision_model.state_dict()
+    clip = clip_of(model)
+    if model.config.backbone.type != "kosmos2":
+        raise TrainingConfigError(
+            f"policy.backbone.type is {model.config.backbone.type!r}: only kosmos2 has CLIP's vision tower"
+        )
+    tower: nn.Module = model.backbone.vision_tower.model  # type: ignore[assignment]
+    source = clip.clip.vision_model.state_dict()
     own = tower.state_dict()
     differing = sorted(
         {name.removeprefix("vision_model.") for name in source} ^ set(own)
@@ -189,7 +212,7 @@ def take_vision_tower(model: VLAModel) -> None:
     )
     if differing:
         raise TrainingConfigError(
-            "policy.kosmos2.vision_config and policy.clip.vision_config must describe the same tower; "
+            "policy.backbone.config.vision_config and policy.clip.config.vision_config must describe the same tower; "
             f"these weights differ: {', '.join(differing[:5])}"
         )
     tower.load_state_dict(source)
@@ -197,12 +220,11 @@ def take_vision_tower(model: VLAModel) -> None:
 
 
 def location_logits(model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: LocationBatch) -> Tensor:
-    """Logits of where Kosmos-2's action token looks, (b * k, patches + 1)."""
-    prompts = [model.config.prompt.replace("{instruction}", text) for text in batch.instructions]
-    ids, mask = encode(encoder.kosmos2_tokenizer, prompts, model.config.kosmos2_text_length)
-    latents = model.kosmos2.encode_image(normalise(batch.pictures, model.config.image))
-    latents = latents.repeat_interleave(len(prompts) // len(latents), dim=0)
-    return head(model.kosmos2.read_action(latents, ids, mask))  # type: ignore[no-any-return]
+    """Logits of where Kosmos-2's action token looks, (b * k, patches + 1), for a policy of one camera and no state."""
+    images = model.encode_pictures(batch.pictures)
+    images = images.repeat_interleave(len(batch.instructions) // len(images), dim=0)
+    features = model.backbone_features(images[:, None, None], None, encoder.prompts(batch.instructions))
+    return head(features[:, 0])  # type: ignore[no-any-return]
 
 
 def location_loss(model: VLAModel, encoder: InstructionEncoder, head: LocationHead, batch: LocationBatch) -> Tensor:
@@ -218,10 +240,11 @@ def clip_pointing(model: VLAModel, encoder: InstructionEncoder, batch: LocationB
         `accuracy`; `any_object`: for a patch drawn among those that show any named thing, as if the words were not
         heard; `chance`: for any patch.
     """
-    ids, mask = encode(encoder.clip_tokenizer, batch.instructions, model.config.clip_text_length)
-    _, patches = model.clip.encode_image(normalise(batch.pictures, model.config.image))
-    patches = patches.repeat_interleave(len(ids) // len(patches), dim=0)
-    similarity = model.clip.similarity(patches, model.clip.encode_text(ids, mask).unsqueeze(1))[:, 0]
+    clip = clip_of(model)
+    _, patches = clip.encode_image(normalise(batch.pictures, model.config.image))
+    texts = clip.encode_text(*_clip_tokens(model, encoder, batch.instructions))
+    patches = patches.repeat_interleave(len(texts) // len(patches), dim=0)
+    similarity = clip.similarity(patches, texts.unsqueeze(1))[:, 0]
     seen = batch.location[:, -1] == 0.0
     shows = batch.location[:, :-1] > 0.0
     share = shows.sum(dim=1) / batch.objects.sum(dim=1).clamp(min=1)

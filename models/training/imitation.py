@@ -13,9 +13,9 @@ from torch import Tensor
 from ..configuration import PolicyConfig
 from ..data.episode import Episode
 from ..data.windows import label_chunks
-from ..head import action_loss
 from ..instruction import InstructionEncoder
-from ..modeling import VLAModel
+from ..loss import action_loss
+from ..modeling import Observation, VLAModel
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def extract_features(model: VLAModel, encoder: InstructionEncoder, episodes: lis
     velocity, stop, mask, lengths = [], [], [], []
     for episode in track(episodes, description="features of the frames"):
         encoded = encoder(model, [episode.instruction])
-        parts.append({k: v.half() for k, v in model.frame_features(torch.from_numpy(episode.frames), encoded).items()})
+        observation = Observation(torch.from_numpy(episode.frames)[None, :, None])
+        parts.append({name: value[0].half() for name, value in model.observe(observation, encoded).items()})
         labels = label_chunks(episode, model.config)
         scaled = (torch.from_numpy(labels.velocity) - low) / (high - low) * 2.0 - 1.0
         velocity.append(scaled.clamp(-1.0, 1.0))
@@ -96,7 +97,7 @@ def window_loss(model: VLAModel, data: FeatureEpisodes, rows: NDArray[np.int64])
     begins = torch.from_numpy(np.isin(rows[:, 0], data.starts))
     is_last = torch.from_numpy(np.arange(rows.shape[1]) == (rows >= 0).sum(axis=1, keepdims=True) - 1)
     counts = (filled & (is_last | begins[:, None])).unsqueeze(-1) & data.mask[index]
-    return action_loss(continuous, binary, data.velocity[index], data.stop[index].unsqueeze(-1), counts)
+    return action_loss(continuous, binary, data.velocity[index], data.stop[index].unsqueeze(-1), counts, "huber")
 
 
 def constant_action(data: FeatureEpisodes) -> Tensor:

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from ..configuration import PolicyConfig
+from ..action import BASE, STOP
+from ..configuration import ClipConfig, PolicyConfig
 from ..data.bags import find_bags, read_bag, read_instructions
 from ..data.episode import Episode
 from ..data.views import GroundingViews, read_index, read_views
@@ -25,12 +26,14 @@ from ..instruction import InstructionEncoder
 from ..modeling import VLAModel, initialise
 from ..policy import VLAPolicy
 from ..policy_directory import PolicyParts
+from ..prompt import Words, parse_prompt
 from ..text import train_tokenizer
 from .configuration import OptimizerConfig, TrainingConfig, read_recipe, read_training_config
 from .grounding import (
     LocationBatch,
     LocationHead,
     check_similarity_prompts,
+    clip_of,
     clip_pointing,
     draw_location_batch,
     draw_patch_batch,
@@ -67,7 +70,7 @@ def train(config_path: str | Path) -> Path:
     config = read_training_config(Path(config_path))
     torch.set_num_threads(config.threads)
     keep_freed_memory()
-    prompts = check_similarity_prompts(config.policy.similarity_prompts)
+    prompts = check_similarity_prompts(check_recipe(config.policy).prompts)
     bags = find_bags(config.imitation.bags)
     encoder = make_encoder(config, [text for bag in bags for text in read_instructions(bag)])
     model = initialise(config.policy, config.seed)
@@ -98,7 +101,7 @@ def read_episodes(config: TrainingConfig, bags: list[Path]) -> list[Episode]:
     """Every episode of every bag, at the policy's dt and picture size."""
     episodes: list[Episode] = []
     for bag in track(bags, description="reading bags"):
-        episodes += read_bag(bag, config.policy.image.size, config.policy.dt)
+        episodes += read_bag(bag, config.policy.image, config.policy.dt)
     if len(episodes) < 2:
         raise DataError(f"{config.imitation.bags} holds {len(episodes)} episodes; at least 2 are needed for a split")
     return episodes
@@ -119,15 +122,43 @@ def split_episodes(episodes: list[Episode], config: TrainingConfig) -> tuple[lis
 def make_encoder(config: TrainingConfig, instructions: list[str]) -> InstructionEncoder:
     """Train one small tokenizer on all sentences of the data, and use it for both towers."""
     sentences = [*read_index(config.grounding.views).sentences, *instructions]
-    sentences += [config.policy.prompt.replace("{instruction}", ""), *config.policy.similarity_prompts]
-    tokenizer = train_tokenizer(sentences, config.tokenizer.vocab_size, max_length=config.policy.clip_text_length)
-    for tower in ("kosmos2", "clip"):
-        vocabulary = getattr(config.policy, tower)["text_config"]["vocab_size"]
+    clip = check_recipe(config.policy)
+    parts = parse_prompt(config.policy.prompt, config.policy.cameras, False, config.policy.has_action_slot)
+    sentences += [part.text.replace("{instruction}", "") for part in parts if isinstance(part, Words)] + list(
+        clip.prompts
+    )
+    text_length = int(clip.config["text_config"]["max_position_embeddings"])
+    tokenizer = train_tokenizer(sentences, config.tokenizer.vocab_size, max_length=text_length)
+    for name, tower in (("backbone", config.policy.backbone.config), ("clip", clip.config)):
+        vocabulary = tower["text_config"]["vocab_size"]
         if len(tokenizer) > vocabulary:
             raise TrainingConfigError(
-                f"policy.{tower}.text_config.vocab_size is {vocabulary}, the tokenizer has {len(tokenizer)} tokens"
+                f"policy.{name}.config.text_config.vocab_size is {vocabulary}, "
+                f"the tokenizer has {len(tokenizer)} tokens"
             )
     return InstructionEncoder(config.policy, tokenizer, tokenizer)
+
+
+def check_recipe(policy: PolicyConfig) -> ClipConfig:
+    """CLIP's part of a policy that this recipe can train.
+
+    Raises:
+        TrainingConfigError: the recipe is not for such a policy; what is in the way is named.
+    """
+    names = (tuple(action.name for action in policy.action.continuous), policy.action.binary)
+    for key, found, expected in (
+        ("action", names, (BASE, (STOP,))),
+        ("cameras", len(policy.cameras), 1),
+        ("state", policy.state, ()),
+        ("history", policy.history, "post"),
+        ("readout.type", policy.readout.type if policy.readout is not None else None, "action_token"),
+        ("fusion", policy.fusion is not None, True),
+    ):
+        if found != expected:
+            raise TrainingConfigError(f"policy.{key} is {found}; grounding and imitation are for {expected}")
+    if policy.clip is None:
+        raise TrainingConfigError("policy.clip is null: words are grounded in CLIP first")
+    return policy.clip
 
 
 def ground(
@@ -138,7 +169,7 @@ def ground(
     log: SummaryWriter,
 ) -> dict[str, dict[str, float]]:
     """First stage; trains CLIP, then Kosmos-2, and returns their pointing accuracies on held-out views."""
-    views = read_views(config.grounding.views, config.policy.image.size)
+    views = read_views(config.grounding.views, config.policy.image)
     if len(views) <= config.grounding.validation_views:
         raise DataError(
             f"{config.grounding.views} holds {len(views)} views, "
@@ -159,13 +190,14 @@ def _ground_clip(
     log: SummaryWriter,
 ) -> dict[str, float]:
     stage = config.grounding
-    optimizer, schedule = make_optimizer([model.clip], stage.clip)
-    checkpoint = Checkpoint(config.checkpoints / "clip.pt", {"clip": model.clip}, optimizer, schedule)
+    clip = clip_of(model)
+    optimizer, schedule = make_optimizer([clip], stage.clip)
+    checkpoint = Checkpoint(config.checkpoints / "clip.pt", {"clip": clip}, optimizer, schedule)
 
     def step(rng: np.random.Generator) -> dict[str, float]:
         model.train()
         rows = rng.integers(0, len(views) - stage.validation_views, stage.clip.batch_size)
-        loss = patch_loss(model, encoder, draw_patch_batch(views, rows, model.clip.grid, prompts, rng))
+        loss = patch_loss(model, encoder, draw_patch_batch(views, rows, clip.grid, prompts, rng))
         optimizer_step(loss, optimizer, schedule, stage.clip.gradient_norm)
         return {"patch_loss": float(loss.detach())}
 
@@ -187,15 +219,20 @@ def _ground_kosmos2(
     stage = config.grounding
     take_vision_tower(model)
     torch.manual_seed(config.seed)
-    head = LocationHead(model.kosmos2.feature_size, model.clip.patches)
-    optimizer, schedule = make_optimizer([model.kosmos2, head], stage.kosmos2)
-    modules: dict[str, nn.Module] = {"kosmos2": model.kosmos2, "location": head}
+    clip = clip_of(model)
+    head = LocationHead(model.feature_sizes["backbone"], clip.patches)
+    modules: dict[str, nn.Module] = {
+        "kosmos2": model.backbone,
+        "action_tokens": nn.ParameterList([model.action_tokens]),
+        "location": head,
+    }
+    optimizer, schedule = make_optimizer(modules.values(), stage.kosmos2)
     checkpoint = Checkpoint(config.checkpoints / "kosmos2.pt", modules, optimizer, schedule)
 
     def step(rng: np.random.Generator) -> dict[str, float]:
         model.train()
         rows = rng.integers(0, len(views) - stage.validation_views, stage.kosmos2.batch_size)
-        batch = draw_location_batch(views, rows, model.clip.grid, stage.instructions_per_view, stage.absent_share, rng)
+        batch = draw_location_batch(views, rows, clip.grid, stage.instructions_per_view, stage.absent_share, rng)
         loss = location_loss(model, encoder, head, batch)
         optimizer_step(loss, optimizer, schedule, stage.kosmos2.gradient_norm)
         return {"location_loss": float(loss.detach())}
@@ -214,7 +251,9 @@ def _validation_batches(config: TrainingConfig, model: VLAModel, views: Groundin
     stage = config.grounding
     for rows in _batches(np.arange(len(views) - stage.validation_views, len(views)), 250):
         rng = np.random.default_rng(int(rows[0]))
-        yield draw_location_batch(views, rows, model.clip.grid, stage.instructions_per_view, stage.absent_share, rng)
+        yield draw_location_batch(
+            views, rows, clip_of(model).grid, stage.instructions_per_view, stage.absent_share, rng
+        )
 
 
 def _mean(parts: list[dict[str, float]]) -> dict[str, float]:
@@ -235,8 +274,9 @@ def imitate(
     unseen = extract_features(model, encoder, held_out)
     swapped = extract_features(model, encoder, swap_instructions(held_out))
     constant = constant_action(data)
-    optimizer, schedule = make_optimizer([model.fusion, model.head], stage.optimizer)
-    modules: dict[str, nn.Module] = {"fusion": model.fusion, "head": model.head}
+    parts = (("fusion", model.fusion), ("head", model.head))
+    modules: dict[str, nn.Module] = {name: module for name, module in parts if module is not None}
+    optimizer, schedule = make_optimizer(modules.values(), stage.optimizer)
     checkpoint = Checkpoint(config.checkpoints / "imitation.pt", modules, optimizer, schedule)
 
     def step(rng: np.random.Generator) -> dict[str, float]:

@@ -22,7 +22,7 @@ class Recorder:
         self.calls.append(instruction)
         if self.broken:
             raise RuntimeError("broken")
-        return ActionChunk(np.full((5, 2), 0.1, np.float32), np.zeros(5, np.float32), 0.2)
+        return ActionChunk.of_base(np.full((5, 2), 0.1, np.float32), np.zeros(5, np.float32), 0.2)
 
 
 def test_the_plan_carries_the_stamp_and_the_instruction_of_its_frame() -> None:

@@ -55,7 +55,7 @@ class ObedientPolicy:
             if instruction == "hang":
                 time.sleep(3600.0)
             velocity[:] = np.nan
-        return ActionChunk(velocity, np.zeros(ROWS, np.float32), DT)
+        return ActionChunk.of_base(velocity, np.zeros(ROWS, np.float32), DT)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class Fixed:
 
     def step(self, rgb: np.ndarray, instruction: str) -> ActionChunk:
         assert rgb.shape == (120, 160, 3)
-        return ActionChunk(self._velocity, self._stop, 0.2)
+        return ActionChunk.of_base(self._velocity, self._stop, 0.2)
 
 
 def run(policy: Fixed, task: Task, latency: float = 0.1) -> EpisodeResult:

@@ -51,7 +51,7 @@ def test_bags_are_read_as_episodes_at_the_policys_dt(tmp_path: Path) -> None:
     write_bag(tmp_path / "run", [("turn left", 1.0), ("stop", 0.6)])
     assert find_bags(tmp_path) == [tmp_path / "run"]
     assert read_instructions(tmp_path / "run") == ["turn left", "stop"]
-    first, second = read_bag(tmp_path / "run", size=16, dt=0.2)
+    first, second = read_bag(tmp_path / "run", CONFIG.image, dt=0.2)
     assert (first.instruction, second.instruction) == ("turn left", "stop")
     assert first.frames.shape == (5, 16, 16, 3)
     np.testing.assert_allclose(np.diff(first.stamps), 0.2, atol=1e-6)
@@ -67,7 +67,7 @@ def test_a_corrupt_bag_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metadata.yaml").write_text("rosbag2_bagfile_information: {}")
     with pytest.raises(DataError, match="run"):
-        list(read_bag(tmp_path / "run", size=16, dt=0.2))
+        list(read_bag(tmp_path / "run", CONFIG.image, dt=0.2))
 
 
 def test_patch_coverage_counts_pixels() -> None:
@@ -83,7 +83,7 @@ def test_patch_coverage_counts_pixels() -> None:
 
 def test_views_are_read_and_resized(tmp_path: Path) -> None:
     write_views(tmp_path, count=6)
-    views = read_views(tmp_path, size=16)
+    views = read_views(tmp_path, CONFIG.image)
     assert views.rgb.shape == (6, 16, 16, 3)
     assert views.classes.shape == (6, 16, 16)
     assert set(np.unique(views.classes)) <= {0, 1, 2, 254, 255}
@@ -96,4 +96,4 @@ def test_a_class_without_a_sentence_is_named(tmp_path: Path) -> None:
     del document["phrases"]["red box"]
     path.write_text(json.dumps(document))
     with pytest.raises(DataError, match="red box"):
-        read_views(tmp_path, size=16)
+        read_views(tmp_path, CONFIG.image)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mobile_vla_models.modeling import VLAModel
+from mobile_vla_models.modeling import Observation, VLAModel
 from mobile_vla_models.policy import VLAPolicy
 
 RNG = np.random.default_rng(0)
@@ -76,10 +76,10 @@ def test_padding_never_changes_an_action(policy: VLAPolicy) -> None:
     """Batched with a longer instruction or alone: the same features, the same action."""
     model: VLAModel = policy.model
     texts = ["stop", "drive to the blue ball please and then go to the red box"]
-    pictures = torch.from_numpy(np.stack([FRAMES[0, :, :16][:12].repeat(2, 0)[:16]] * 2))
+    pictures = torch.from_numpy(np.stack([FRAMES[0, :, :16][:12].repeat(2, 0)[:16]] * 2))[:, None, None]
     with torch.inference_mode():
-        together = model.frame_features(pictures, policy.encoder(model, texts))
-        alone = model.frame_features(pictures[:1], policy.encoder(model, texts[:1]))
+        together = model.observe(Observation(pictures), policy.encoder(model, texts))
+        alone = model.observe(Observation(pictures[:1]), policy.encoder(model, texts[:1]))
     for name, value in alone.items():
         torch.testing.assert_close(together[name][:1], value, rtol=0.0, atol=1e-6)
         if name != "clip_image":
@@ -89,15 +89,13 @@ def test_padding_never_changes_an_action(policy: VLAPolicy) -> None:
 def test_the_embeddings_are_composed_out_of_place(policy: VLAPolicy) -> None:
     """Gradients reach the image, the words and the action token: no leaf variable is written in place."""
     model = policy.model.train()
-    pictures = torch.from_numpy(RNG.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
-    encoded = policy.encoder(model, ["turn left", "stop"])
-    features = {name: value.unsqueeze(1) for name, value in model.frame_features(pictures, encoded).items()}
-    continuous, binary = model.act(features)
+    pictures = torch.from_numpy(RNG.integers(0, 256, (2, 1, 1, 16, 16, 3), dtype=np.uint8))
+    continuous, binary = model(Observation(pictures), policy.encoder(model, ["turn left", "stop"]))
     (continuous.sum() + binary.sum()).backward()
     for parameter in (
-        model.kosmos2.action_token,
-        model.kosmos2.kosmos2.image_to_text_projection.latent_query,
-        model.kosmos2.kosmos2.text_model.model.embed_tokens.weight,
+        model.action_tokens,
+        model.backbone.model.image_to_text_projection.latent_query,
+        model.backbone.word_embedding.weight,
         model.clip.clip.visual_projection.weight,
     ):
         assert parameter.grad is not None

@@ -47,9 +47,9 @@ def test_corrupt_file(policy_dir: Path, name: str) -> None:
     [
         (["surprise"], 1, "surprise"),
         (["action", "limits", "linear_x_max"], -1.0, "linear_x_max"),
-        (["kosmos2", "text_config", "layerz"], 2, "kosmos2.text_config.layerz"),
-        (["clip", "projection_dimm"], 2, "clip.projection_dimm"),
-        (["schema_version"], 2, "schema_version"),
+        (["backbone", "config", "text_config", "layerz"], 2, r"backbone\.config\.text_config\.layerz"),
+        (["clip", "config", "projection_dimm"], 2, r"clip\.config\.projection_dimm"),
+        (["schema_version"], 1, "schema_version"),
         (["prompt"], "no words", "instruction"),
     ],
 )
@@ -68,14 +68,14 @@ def test_bad_configuration_is_named(policy_dir: Path, path: list[str], value: ob
 def test_every_mismatch_of_weights_is_named_with_both_shapes(policy_dir: Path) -> None:
     file = policy_dir / "model.safetensors"
     tensors = load_file(file)
-    tensors["extra"] = tensors.pop("kosmos2.action_token")
+    tensors["extra"] = tensors.pop("action_tokens")
     tensors["fusion.norm.weight"] = tensors["fusion.norm.weight"][:5].clone()
     save_file(tensors, file)
     with pytest.raises(PolicyDirectoryError) as error:
         VLAPolicy.from_pretrained(policy_dir)
     text = str(error.value)
-    assert "missing kosmos2.action_token (16,)" in text
-    assert "unknown extra (16,)" in text
+    assert "missing action_tokens (1, 16)" in text
+    assert "unknown extra (1, 16)" in text
     assert "fusion.norm.weight has shape (5,), expected (16,)" in text
 
 
@@ -89,9 +89,9 @@ def test_other_weights_miss_the_golden_vectors(policy_dir: Path) -> None:
 def test_weights_that_are_not_finite_are_named(policy_dir: Path) -> None:
     file = policy_dir / "model.safetensors"
     tensors = load_file(file)
-    tensors["kosmos2.action_token"][3] = float("nan")
+    tensors["action_tokens"][0, 3] = float("nan")
     save_file(tensors, file)
-    with pytest.raises(PolicyDirectoryError, match=r"kosmos2\.action_token is not finite"):
+    with pytest.raises(PolicyDirectoryError, match="action_tokens is not finite"):
         VLAPolicy.from_pretrained(policy_dir)
 
 

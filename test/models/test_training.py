@@ -41,7 +41,7 @@ def document(folder: Path) -> dict[str, Any]:
             "bags": str(folder / "bags"),
             "validation_share": 0.2,
             "stop_weight": 0.5,
-            "optimizer": {**STAGE, "steps": 150},
+            "optimizer": {**STAGE, "steps": 250},
         },
         "policy": tiny_document(),
     }
@@ -124,9 +124,9 @@ def test_kosmos2_takes_clips_vision_tower_and_keeps_it() -> None:
     model = tiny_policy().model
     take_vision_tower(model)
     pixels = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    ours = model.kosmos2.kosmos2.vision_model(pixel_values=pixels)[0]
+    ours = model.backbone.vision_tower(pixel_values=pixels)[0]
     torch.testing.assert_close(ours, model.clip.clip.vision_model(pixel_values=pixels).last_hidden_state)
-    assert not any(p.requires_grad for p in model.kosmos2.kosmos2.vision_model.model.parameters())
+    assert not any(p.requires_grad for p in model.backbone.vision_tower.model.parameters())
 
 
 def test_windows_begin_with_the_episode_and_never_cross_into_another() -> None:

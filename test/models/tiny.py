@@ -22,7 +22,7 @@ def tiny_document() -> dict[str, object]:
     }
     dropout = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "dt": 0.2,
         "window": 4,
         "chunk": 3,
@@ -42,41 +42,53 @@ def tiny_document() -> dict[str, object]:
                 "angular_jerk": 30.0,
             },
         },
-        "image": {"size": 16, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
-        "prompt": "{instruction}",
-        "similarity_prompts": ["{instruction}", "any object", "the wall"],
-        "kosmos2": {
-            "latent_query_num": 3,
-            "vision_config": {**tower, "num_attention_heads": 2},
-            "text_config": {
-                **tokens,
-                **dropout,
-                "max_position_embeddings": 64,
-                "embed_dim": 16,
-                "layers": 1,
-                "ffn_dim": 16,
-                "attention_heads": 2,
+        "cameras": ["front"],
+        "image": {"size": 16, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "interpolation": "area"},
+        "state": [],
+        "prompt": "<s>{front}{instruction}</s>{action}",
+        "history": "post",
+        "backbone": {
+            "type": "kosmos2",
+            "language_head": False,
+            "config": {
+                "model_type": "kosmos-2",
+                "latent_query_num": 3,
+                "vision_config": {**tower, "num_attention_heads": 2},
+                "text_config": {
+                    **tokens,
+                    **dropout,
+                    "max_position_embeddings": 64,
+                    "embed_dim": 16,
+                    "layers": 1,
+                    "ffn_dim": 16,
+                    "attention_heads": 2,
+                },
             },
         },
+        "resampler": None,
+        "readout": {"type": "action_token", "tokens": 1},
         "clip": {
-            "projection_dim": 8,
-            "vision_config": {**tower, "num_attention_heads": 2, "projection_dim": 8},
-            "text_config": {
-                **tokens,
-                "max_position_embeddings": 32,
-                "hidden_size": 16,
-                "intermediate_size": 16,
-                "num_hidden_layers": 1,
-                "num_attention_heads": 2,
+            "prompts": ["{instruction}", "any object", "the wall"],
+            "config": {
                 "projection_dim": 8,
+                "vision_config": {**tower, "num_attention_heads": 2, "projection_dim": 8},
+                "text_config": {
+                    **tokens,
+                    "max_position_embeddings": 32,
+                    "hidden_size": 16,
+                    "intermediate_size": 16,
+                    "num_hidden_layers": 1,
+                    "num_attention_heads": 2,
+                    "projection_dim": 8,
+                },
             },
         },
         "fusion": {
-            "features": ["kosmos2_action_token", "clip_image", "clip_text", "clip_similarity"],
+            "features": ["backbone", "clip_image", "clip_text", "clip_similarity"],
             "hidden_size": 16,
             "dropout": 0.1,
         },
-        "head": {"type": "lstm", "hidden_size": 16, "num_layers": 1, "mlp": [16]},
+        "head": {"type": "lstm", "hidden_size": 16, "num_layers": 1, "dropout": 0.0, "mlp": [16]},
     }
 
 

@@ -35,7 +35,7 @@ class GatedPolicy:
         assert self.go.wait(30.0)
         if self.error is not None:
             raise self.error
-        return ActionChunk(np.zeros((3, 2), np.float32), np.zeros(3, np.float32), 0.2)
+        return ActionChunk.of_base(np.zeros((3, 2), np.float32), np.zeros(3, np.float32), 0.2)
 
 
 @pytest.fixture

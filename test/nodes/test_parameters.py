@@ -39,7 +39,7 @@ class StillPolicy:
         pass
 
     def step(self, rgb: NDArray[np.uint8], instruction: str) -> ActionChunk:
-        return ActionChunk(np.zeros((3, 2), np.float32), np.zeros(3, np.float32), 0.2)
+        return ActionChunk.of_base(np.zeros((3, 2), np.float32), np.zeros(3, np.float32), 0.2)
 
 
 class Started(Exception):  # noqa: N818  (the wanted end of a start)

@@ -20,6 +20,7 @@ class ClipGrounding(nn.Module):
     Attributes:
         grid: patches along a side of the picture.
         embedding_size: width of the space that pictures and words share.
+        text_length: most tokens of a text.
     """
 
     def __init__(self, config: CLIPConfig) -> None:
@@ -29,6 +30,8 @@ class ClipGrounding(nn.Module):
         vision: Any = config.vision_config
         self.grid = int(vision.image_size) // int(vision.patch_size)
         self.embedding_size = int(self.clip.visual_projection.out_features)
+        text: Any = config.text_config
+        self.text_length = int(text.max_position_embeddings)
 
     @property
     def patches(self) -> int:

@@ -1,0 +1,34 @@
+"""Whether a policy is one for a wheeled base with one camera, and within which limits it drives it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .control import Limits
+
+if TYPE_CHECKING:
+    from mobile_vla_models.configuration import PolicyConfig
+
+
+def base_limits(config: PolicyConfig) -> Limits:
+    """Limits of the base that the policy was made for.
+
+    Raises:
+        ValueError: the policy commands something else than linear_x (m/s), angular_z (rad/s) and stop, has no limits,
+            or needs more than one camera's pictures; the message names it.
+    """
+    action = config.action
+    units = {dimension.name: dimension.unit for dimension in action.continuous}
+    if units != {"linear_x": "m/s", "angular_z": "rad/s"} or action.binary != ("stop",):
+        raise ValueError(
+            f"the policy commands {units} and {list(action.binary)}: a wheeled base needs linear_x in m/s, angular_z "
+            "in rad/s, and stop"
+        )
+    if action.limits is None:
+        raise ValueError("the policy has no limits for a base (action.limits is null)")
+    if len(config.cameras) != 1 or config.state:
+        names = [dimension.name for dimension in config.state]
+        raise ValueError(
+            f"the policy takes cameras {list(config.cameras)} and state {names}: one camera is what there is"
+        )
+    return Limits.of(action.limits)

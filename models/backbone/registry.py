@@ -1,0 +1,119 @@
+"""Backbones by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, PretrainedConfig
+
+from ..errors import BackboneError
+from .base import Backbone
+
+# Published configurations hold these whatever the model; until transformers 5 all its configurations had them.
+_KEYS_OF_ANY_MODEL = {
+    "_attn_implementation_autoset",
+    "architectures",
+    "bos_token_id",
+    "decoder_start_token_id",
+    "eos_token_id",
+    "model_type",
+    "pad_token_id",
+    "rope_scaling",
+    "rope_theta",
+    "sep_token_id",
+    "tie_word_embeddings",
+    "torch_dtype",
+    "use_cache",
+}
+ENTRY_POINTS = "mobile_vla_models.backbones"
+_REGISTRY: dict[str, type[Backbone]] = {}
+B = TypeVar("B", bound=type[Backbone])
+
+
+def register_backbone(name: str) -> Callable[[B], B]:
+    """Class decorator: make a backbone known by `name`, the `backbone.type` of a policy's configuration.
+
+    Raises:
+        BackboneError: the name is taken.
+    """
+
+    def register(backbone: B) -> B:
+        if _REGISTRY.setdefault(name, backbone) is not backbone:
+            raise BackboneError(f"backbone {name!r} is registered already, as {_REGISTRY[name].__name__}")
+        return backbone
+
+    return register
+
+
+def registered_backbones() -> dict[str, type[Backbone]]:
+    """All backbones by name."""
+    return dict(_REGISTRY)
+
+
+def find_backbone(name: str) -> type[Backbone]:
+    """The backbone of that name, from here or from an installed package that declares it as an entry point.
+
+    Raises:
+        BackboneError: there is none; the known ones are named.
+    """
+    declared = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in _REGISTRY and name in declared:
+        declared[name].load()
+        if name not in _REGISTRY:
+            raise BackboneError(f"entry point {declared[name].value} registers no backbone {name!r}")
+    if name not in _REGISTRY:
+        raise BackboneError(f"unknown backbone {name!r}; known: {', '.join(sorted({*_REGISTRY, *declared}))}")
+    return _REGISTRY[name]
+
+
+def backbone_configuration(document: dict[str, Any]) -> PretrainedConfig:
+    """Configuration of a model, as transformers has it, from its dictionary; `model_type` says of which class.
+
+    Raises:
+        BackboneError: no or an unknown `model_type`, or a key that the class does not have; it is named.
+    """
+    model_type = document.get("model_type")
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
+        raise BackboneError(f"backbone.config.model_type is {model_type!r}, no model that transformers knows")
+    refuse_unknown_keys("backbone.config", document, CONFIG_MAPPING[model_type])
+    # transformers takes nested dictionaries over and writes into them.
+    return CONFIG_MAPPING[model_type](**deepcopy(document))
+
+
+def refuse_unknown_keys(
+    path: str, document: dict[str, Any], config: type[PretrainedConfig], default: PretrainedConfig | None = None
+) -> None:
+    """Raise BackboneError for a key of `document` that `config` does not have; transformers would keep it silently.
+
+    Args:
+        path: of `document` in the policy's configuration, for the message.
+        document: a configuration of transformers as a dictionary, nested ones in it.
+        config: the class it is for.
+        default: what stands there by default, if it is nested in another; that one may have added keys.
+    """
+    filled = config()
+    known = filled.to_dict().keys() | config.attribute_map.keys() | _KEYS_OF_ANY_MODEL
+    if default is not None:
+        known |= default.to_dict().keys()
+    for key, value in document.items():
+        if key not in known:
+            raise BackboneError(f"unknown key {path}.{key}; known: {', '.join(sorted(known))}")
+        if key in config.sub_configs and isinstance(value, dict):
+            named = value.get("model_type")
+            if named is not None and named not in CONFIG_MAPPING:
+                raise BackboneError(f"{path}.{key}.model_type is {named!r}, no model that transformers knows")
+            part = getattr(filled, key)
+            refuse_unknown_keys(f"{path}.{key}", value, CONFIG_MAPPING[named] if named else type(part), part)
+
+
+def build_backbone(name: str, config: PretrainedConfig, language_head: bool) -> Backbone:
+    """A backbone with freshly drawn weights, from torch's global generator.
+
+    Raises:
+        BackboneError: unknown name, or a part of the interface is missing.
+    """
+    backbone = find_backbone(name)
+    return backbone(AutoModelForImageTextToText.from_config(config), language_head)
