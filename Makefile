@@ -1,5 +1,6 @@
 # make demo   a simulated robot follows three instructions; video and plots in out/demo
 # make test   lint, types and every test
+# make bench  what keeping keys, values and pictures saves; gradient checkpointing
 # make venv   only the environment, in .venv
 # make clean  removes what the others made, but not recordings, trainings and the environment
 
@@ -11,7 +12,7 @@ export MUJOCO_GL ?= egl
 # A sourced ROS distribution would be mixed with the ROS 2 of the environment.
 unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
 
-.PHONY: demo test lint types unit end-to-end venv clean
+.PHONY: demo test lint types unit end-to-end bench venv clean
 
 demo: venv
 	$(BIN)/python -m mobile_vla_ros.demo
@@ -32,6 +33,9 @@ unit: venv
 # Processes over DDS, installers: one at a time.
 end-to-end: venv
 	$(BIN)/python -m pytest -m "e2e or packaging"
+
+bench: venv
+	$(BIN)/mobile-vla benchmark
 
 venv:
 	@requirements/install.sh

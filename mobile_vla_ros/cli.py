@@ -13,12 +13,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from mobile_vla_models import DataError, PolicyDirectoryError, TrainingConfigError
+from mobile_vla_models import MobileVLAError
 
 from .share import SHIPPED_POLICY, share_path
 from .sim.gl import RendererError
 
-USER_ERRORS = (DataError, PolicyDirectoryError, TrainingConfigError, RendererError, OSError)
+USER_ERRORS = (MobileVLAError, RendererError, OSError)
 
 app = typer.Typer(
     help="Wheeled robots that follow instructions in words: recordings, training, evaluation.",
@@ -39,6 +39,24 @@ def train(
     from mobile_vla_models.training import train as run
 
     Console().print(f"policy written to {run(config)}")
+
+
+@app.command()
+def verify_gradients(
+    config: Annotated[Path, typer.Option(help="what trains, such as config/verify/full_fine_tuning.yaml")],
+) -> None:
+    """Check by one backward pass that gradients reach what is to train, and nothing else; exit code 1 if not."""
+    from mobile_vla_models.training.verify import gradient_notes, gradient_table, verify
+
+    report = verify(config)
+    console = Console()
+    console.print(gradient_table(report))
+    for note in gradient_notes(report):
+        console.print(escape(note), highlight=False, soft_wrap=True)
+    for failure in report.failures:
+        console.print(f"[red]failed:[/red] {escape(failure)}", highlight=False, soft_wrap=True)
+    if report.failures:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -112,6 +130,35 @@ def render_views(
     if count % SHARD:
         raise typer.BadParameter(f"{count} is not a multiple of {SHARD}", param_hint="--count")
     run(out, count, seed, workers)
+
+
+@app.command()
+def assemble(
+    out_dir: Annotated[Path, typer.Argument(help="policy directory to write")],
+    preset: Annotated[Path, typer.Option(help="policy without its pretrained parts, such as config/model/llava.yaml")],
+    backbone: Annotated[str, typer.Option(help="vision-language model: directory or hub id")],
+    clip: Annotated[str | None, typer.Option(help="CLIP: directory or hub id, if the preset has CLIP")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Put a new policy around a released vision-language model; its head is untrained."""
+    from mobile_vla_models.pretrained import assemble as run
+
+    policy = run(preset, backbone, clip, seed)
+    training: dict[str, object] = {"preset": str(preset), "backbone": backbone, "clip": clip, "seed": seed}
+    card = f"# An untrained policy\n\nThe pretrained parts are {backbone} and {clip}; all else is random.\n"
+    policy.save_pretrained(out_dir, training, card)
+    Console().print(f"untrained policy of {policy.model.parameter_count():,} parameters written to {out_dir}")
+
+
+@app.command()
+def benchmark(
+    threads: Annotated[int, typer.Option(min=1, help="of torch, on the CPU")] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="of each timing; medians are shown")] = 5,
+) -> None:
+    """Measure what keeping keys, values and pictures saves, and what gradient checkpointing does."""
+    from mobile_vla_models.benchmark import benchmark as run
+
+    run(threads, repeats)
 
 
 def main() -> None:

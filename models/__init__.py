@@ -1,14 +1,32 @@
-"""The policy of mobile_vla_ros: Kosmos-2 + CLIP + LSTM, its training and its data. No ROS here."""
+"""The policy of mobile_vla_ros: any vision-language model as its backbone, its training and data. No ROS here."""
 
 from typing import TYPE_CHECKING, Any
 
 from .action import ActionChunk
-from .errors import DataError, PolicyDirectoryError, TrainingConfigError
+from .errors import (
+    BackboneError,
+    ConversionError,
+    DataError,
+    MobileVLAError,
+    PolicyConfigError,
+    PolicyDirectoryError,
+    TrainingConfigError,
+)
 
 if TYPE_CHECKING:
     from .policy import VLAPolicy
 
-__all__ = ["ActionChunk", "DataError", "PolicyDirectoryError", "TrainingConfigError", "VLAPolicy"]
+__all__ = [
+    "ActionChunk",
+    "BackboneError",
+    "ConversionError",
+    "DataError",
+    "MobileVLAError",
+    "PolicyConfigError",
+    "PolicyDirectoryError",
+    "TrainingConfigError",
+    "VLAPolicy",
+]
 
 
 def __getattr__(name: str) -> Any:

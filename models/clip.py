@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPModel
 
 
 class ClipGrounding(nn.Module):
@@ -23,15 +23,15 @@ class ClipGrounding(nn.Module):
         text_length: most tokens of a text.
     """
 
-    def __init__(self, config: CLIPConfig) -> None:
+    def __init__(self, clip: CLIPModel) -> None:
         super().__init__()
-        self.clip = CLIPModel(config)
+        self.clip = clip
+        config: Any = clip.config
         self.similarity_bias = nn.Parameter(torch.tensor(-5.0))
-        vision: Any = config.vision_config
+        vision = config.vision_config
         self.grid = int(vision.image_size) // int(vision.patch_size)
         self.embedding_size = int(self.clip.visual_projection.out_features)
-        text: Any = config.text_config
-        self.text_length = int(text.max_position_embeddings)
+        self.text_length = int(config.text_config.max_position_embeddings)
 
     @property
     def patches(self) -> int:

@@ -1,20 +1,32 @@
 """Errors that a user of the policy package is meant to read."""
 
 
-class PolicyDirectoryError(ValueError):
+class MobileVLAError(ValueError):
+    """Base of them all."""
+
+
+class PolicyDirectoryError(MobileVLAError):
     """A policy directory is missing, incomplete, corrupt or not what its configuration says.
 
     The message names the file or key, the value found and what was expected.
     """
 
 
-class DataError(ValueError):
+class DataError(MobileVLAError):
     """Recorded data (bags, grounding views) is missing, malformed or inconsistent; the message names it."""
 
 
-class BackboneError(ValueError):
+class PolicyConfigError(MobileVLAError):
+    """A policy's configuration or preset cannot be used; the message names the file and the key."""
+
+
+class BackboneError(MobileVLAError):
     """A vision-language model cannot be a policy's backbone; the message names the part that is missing or unknown."""
 
 
-class TrainingConfigError(ValueError):
+class TrainingConfigError(MobileVLAError):
     """A training configuration cannot be used; the message names the file and the key."""
+
+
+class ConversionError(MobileVLAError):
+    """A policy of another framework cannot be converted; the message names the key or tensor and what is supported."""

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from .configuration import PolicyConfig
 from .modeling import EncodedInstruction, VLAModel
-from .prompt import EncodedPrompt, check_instruction, encode_prompts, parse_prompt
+from .prompt import EncodedPrompt, check_instruction, check_special_tokens, encode_prompts, parse_prompt
 from .text import encode
 
 
@@ -23,7 +23,8 @@ class InstructionEncoder:
         clip_tokenizer: of CLIP; None for a policy without.
 
     Raises:
-        ValueError: CLIP without a tokenizer, or a tokenizer without CLIP.
+        ValueError: CLIP without a tokenizer, or a tokenizer without CLIP; a special token of the prompt that the
+            tokenizer does not know.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class InstructionEncoder:
         self.tokenizer = tokenizer
         self.clip_tokenizer = clip_tokenizer
         self._parts = parse_prompt(config.prompt, config.cameras, bool(config.state), config.has_action_slot)
+        check_special_tokens(self._parts, tokenizer)
 
     def __call__(self, model: VLAModel, instructions: Sequence[str]) -> EncodedInstruction:
         """Encode a batch of instructions.

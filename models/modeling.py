@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPConfig
+from transformers import CLIPConfig, CLIPModel, PreTrainedModel
 
 from .action_bins import ActionBins
-from .backbone import backbone_configuration, build_backbone
+from .backbone import backbone_configuration, build_backbone, find_backbone
 from .clip import ClipGrounding
 from .configuration import PolicyConfig
+from .errors import BackboneError
 from .fusion import FeatureFusion
 from .head import ActionHead, build_head
 from .preprocessing import normalise
@@ -53,13 +54,29 @@ class Observation:
 
 
 class VLAModel(nn.Module):
-    """Weights and computation of a policy; knows tensors only, no files and no strings."""
+    """Weights and computation of a policy; knows tensors only, no files and no strings.
 
-    def __init__(self, config: PolicyConfig) -> None:
+    Args:
+        config: of the policy.
+        vlm: the backbone's model; None: with freshly drawn weights, as `config` says.
+        clip: likewise.
+
+    Raises:
+        BackboneError: a part of the backbone is missing, or the pictures are not of its size.
+    """
+
+    def __init__(self, config: PolicyConfig, vlm: PreTrainedModel | None = None, clip: CLIPModel | None = None) -> None:
         super().__init__()
         self.config = config
-        transformers_config = backbone_configuration(config.backbone.config)
-        self.backbone = build_backbone(config.backbone.type, transformers_config, config.backbone.language_head)
+        name, language_head = config.backbone.type, config.backbone.language_head
+        if vlm is None:
+            self.backbone = build_backbone(name, backbone_configuration(config.backbone.config), language_head)
+        else:
+            self.backbone = find_backbone(name)(vlm, language_head)
+        if self.backbone.image_size not in (None, config.image.size):
+            raise BackboneError(
+                f"image.size is {config.image.size}, the backbone's vision tower takes {self.backbone.image_size}"
+            )
         width = self.backbone.hidden_size
         self.resampler = (
             PerceiverResampler(width, **config.resampler.model_dump()) if config.resampler is not None else None
@@ -68,7 +85,9 @@ class VLAModel(nn.Module):
         self.action_tokens: nn.Parameter | None = None
         if config.readout is not None and config.readout.type == "action_token":
             self.action_tokens = nn.Parameter(self._like_words(config.readout.tokens))
-        self.clip = ClipGrounding(CLIPConfig(**config.clip.config)) if config.clip is not None else None
+        self.clip: ClipGrounding | None = None
+        if config.clip is not None:
+            self.clip = ClipGrounding(clip if clip is not None else CLIPModel(CLIPConfig(**config.clip.config)))
         self.fusion = FeatureFusion(config.fusion, self.feature_sizes) if config.fusion is not None else None
         self.bins: ActionBins | None = None
         self.head: ActionHead | None = None

@@ -95,6 +95,14 @@ class EncodedPrompt:
         return EncodedPrompt(self.parts, self.ids.to(device), self.boundary.to(device), self.lengths)
 
 
+def check_special_tokens(parts: tuple[Words | Slot, ...], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise ValueError for a `<token>` of the template that `tokenizer` would spell letter by letter."""
+    for part in parts:
+        for token in re.findall(r"<[^<>\s]+>", part.text) if isinstance(part, Words) else ():
+            if tokenizer(token, add_special_tokens=False)["input_ids"] != [tokenizer.convert_tokens_to_ids(token)]:
+                raise ValueError(f"prompt: {token!r} is no token of the tokenizer")
+
+
 def check_instruction(instruction: str, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise ValueError for an instruction that is empty or would pass for a special token of the template."""
     if not instruction.strip():

@@ -81,7 +81,22 @@ def answer_loss(
     together: bool,
     lengths: Several[int] | None = None,
 ) -> Tensor:
-    """Cross-entropy of tokens in the place of `{action}`, each given all before it, and of the words after them.
+    """Cross-entropy of what `answer_logits` foretells; see there for the arguments."""
+    return token_loss(*answer_logits(model, images, state, prompt, ids, counts, together=together, lengths=lengths))
+
+
+def answer_logits(
+    model: VLAModel,
+    images: Tensor,
+    state: Tensor | None,
+    prompt: EncodedPrompt,
+    ids: Tensor,
+    counts: Tensor,
+    *,
+    together: bool,
+    lengths: Several[int] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Foretell tokens in the place of `{action}`, each from all before it, and the words after them.
 
     Args:
         model: its backbone speaks.
@@ -89,25 +104,27 @@ def answer_loss(
         state: (b, l, S), or None.
         prompt: of b instructions.
         ids: int64 (b, l, n).
-        counts: bool (b, l, n), those that are to be learnt; the words after them are if any of these is.
+        counts: bool (b, l, n), those that are to be foretold; the words after them are if any of these is.
         together: one sequence of l prompts for each sample, instead of l of one.
         lengths: for each sample how many of the n tokens are there; None: all.
+
+    Returns:
+        Logits (tokens, vocabulary) and the true ids, int64 (tokens,).
     """
-    spoken_words = model.backbone.word_embedding(ids)
-    sequence = model.sequence(prompt, images, state, spoken_words, together=together, lengths=lengths)
+    answers = model.backbone.word_embedding(ids)
+    sequence = model.sequence(prompt, images, state, answers, together=together, lengths=lengths)
     states = model.backbone.run(sequence)
     layout = sequence.layout
-    frames = layout.frames
-    times = 1 if together else ids.shape[1]
-    words = prompt.ids.repeat_interleave(times, dim=0)
-    spoken, learnt = ids.view(len(words), -1), counts.view(len(words), -1)
-    other = words.new_zeros(len(words), int(layout.source.max()) + 1 - words.shape[1] - spoken.shape[1])
-    targets = torch.cat([words, other, spoken], dim=1).gather(1, layout.source)
-    in_frame = learnt.view(len(words), frames, -1).any(dim=-1).gather(1, layout.frame)
-    of_bank = torch.cat([torch.ones_like(words), torch.ones_like(other), learnt.long()], dim=1)
-    wanted = layout.answer & in_frame & of_bank.gather(1, layout.source).bool()
+    words = prompt.ids if together else prompt.ids.repeat_interleave(ids.shape[1], dim=0)
+    answered, learnt = ids.reshape(len(words), -1), counts.reshape(len(words), -1)
+    # The same bank that the embeddings were gathered from, as ids and as what counts.
+    others = words.new_zeros(len(words), int(layout.source.max()) + 1 - words.shape[1] - answered.shape[1])
+    targets = torch.cat([words, others, answered], dim=1).gather(1, layout.source)
+    in_bank = torch.cat([torch.ones_like(words), torch.ones_like(others), learnt.long()], dim=1).bool()
+    in_frame = learnt.view(len(words), layout.frames, -1).any(dim=-1)
+    wanted = layout.answer & in_bank.gather(1, layout.source) & in_frame.gather(1, layout.frame)
     # The token in column j is foretold by the state in column j - 1.
-    return token_loss(model.backbone.logits(states[:, :-1][wanted[:, 1:]]), targets[:, 1:][wanted[:, 1:]])
+    return model.backbone.logits(states[:, :-1][wanted[:, 1:]]), targets[:, 1:][wanted[:, 1:]]
 
 
 @torch.inference_mode()

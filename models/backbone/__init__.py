@@ -8,7 +8,7 @@ from .idefics import IdeficsBackbone
 from .kosmos2 import Kosmos2Backbone
 from .llava import LlavaBackbone
 from .paligemma import PaliGemmaBackbone
-from .registry import backbone_configuration, build_backbone, register_backbone, registered_backbones
+from .registry import backbone_configuration, build_backbone, find_backbone, register_backbone, registered_backbones
 
 __all__ = [
     "Backbone",
@@ -20,6 +20,7 @@ __all__ = [
     "PaliGemmaBackbone",
     "backbone_configuration",
     "build_backbone",
+    "find_backbone",
     "register_backbone",
     "registered_backbones",
 ]

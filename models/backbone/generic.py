@@ -98,6 +98,8 @@ class GenericBackbone(Backbone):
             raise BackboneError(f"{name} is an encoder and a decoder; a backbone is one decoder over all tokens")
         if not hasattr(self.model.base_model, "get_image_features"):
             raise BackboneError(f"{name} has no get_image_features")
+        if getattr(self.model.config, "vision_config", None) is None:
+            raise BackboneError(f"{name}.config has no vision_config")
         for part in ("text_tower", "vision_tower"):
             # Where transformers finds no such part, it gives the model itself.
             if getattr(self, part) in (self.model, self.model.base_model):

@@ -42,6 +42,12 @@ class IdeficsBackbone(Backbone):
     def cross_attends(self) -> bool:
         return True
 
+    @property
+    @override
+    def max_length(self) -> int:
+        # Its rotary positions have no end. Before transformers 5.20 its configuration did not say what LLaMA's says.
+        return int(getattr(self.text_config, "max_position_embeddings", 2048))
+
     @override
     def encode_images(self, pixels: Tensor) -> Tensor:
         """(n, 3, s, s) -> (n, q, width of the vision tower): latents of the resampler, or patches without one."""

@@ -43,7 +43,7 @@ def picture_arguments(parameters: Mapping[str, Parameter], vision: Any, pixels: 
         arguments["pixel_values"] = pixels.unsqueeze(1)
     sizes = parameters.get("image_sizes")
     # Pixtral's tower lays all pictures into one sequence, and LLaVA takes it apart only where it is told the sizes.
-    if sizes is not None and (_is_required(sizes) or vision.model_type == "pixtral"):
+    if vision.model_type == "pixtral" or (sizes is not None and _is_required(sizes)):
         arguments["image_sizes"] = [(height, width)] * count
     return arguments
 
@@ -79,8 +79,11 @@ def gather_features(features: Tensor | Sequence[Tensor], count: int) -> Tensor:
         if len(set(shapes)) > 1:
             raise BackboneError(f"features of equal pictures differ in shape: {shapes}")
         batch = torch.stack(list(features))
-    if batch.ndim == 2:
+    # transformers before 5.20 gives pictures one after the other, or their rows and columns, for some models.
+    if batch.ndim == 2 and len(batch) % count == 0:
         batch = batch.unflatten(0, (count, -1))
+    elif batch.ndim == 4:
+        batch = batch.flatten(1, 2)
     if batch.ndim != 3 or len(batch) != count:
         raise BackboneError(f"features of {count} pictures are of shape {tuple(batch.shape)}, expected ({count}, q, w)")
     return batch

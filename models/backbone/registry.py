@@ -7,6 +7,7 @@ from copy import deepcopy
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+import torch
 from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, PretrainedConfig
 
 from ..errors import BackboneError
@@ -116,4 +117,5 @@ def build_backbone(name: str, config: PretrainedConfig, language_head: bool) -> 
         BackboneError: unknown name, or a part of the interface is missing.
     """
     backbone = find_backbone(name)
-    return backbone(AutoModelForImageTextToText.from_config(config), language_head)
+    # A released configuration says in which precision it was stored; what the policy adds is float32.
+    return backbone(AutoModelForImageTextToText.from_config(config, dtype=torch.float32), language_head)
