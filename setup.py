@@ -43,13 +43,14 @@ setup(
         # No lower bound for torch beside the one of transformers: whatever build a machine has is kept.
         "policy": [
             "torch",
-            "transformers>=5.20",
+            "transformers>=5.5.4",
             "tokenizers",
             "safetensors",
+            "pillow",
             "pydantic>=2",
             "opencv-python-headless",
         ],
-        "train": ["rich", "rosbags>=0.11", "tensorboard", "typer"],
+        "train": ["peft", "rich", "rosbags>=0.11", "tensorboard", "typer"],
         "sim": [
             "av",
             "matplotlib",

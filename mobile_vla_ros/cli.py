@@ -26,6 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+convert = typer.Typer(help="Convert policies of other frameworks.", no_args_is_help=True)
+app.add_typer(convert, name="convert")
 
 Seed = Annotated[int, typer.Option(min=0, help="of the random series; the same seed gives the same result")]
 Workers = Annotated[int, typer.Option(min=1, help="processes")]
@@ -156,9 +158,26 @@ def benchmark(
     repeats: Annotated[int, typer.Option(min=1, help="of each timing; medians are shown")] = 5,
 ) -> None:
     """Measure what keeping keys, values and pictures saves, and what gradient checkpointing does."""
-    from mobile_vla_models.benchmark import benchmark as run
+    from mobile_vla_models.benchmark.run import benchmark as run
 
     run(threads, repeats)
+
+
+@convert.command()
+def robovlms(
+    out_dir: Annotated[Path, typer.Argument(help="policy directory to write")],
+    *,
+    config: Annotated[Path, typer.Option(help="RoboVLMs' JSON; paths in it lead from the working directory")],
+    checkpoint: Annotated[Path, typer.Option(help="file of weights that RoboVLMs or DeepSpeed's converter saved")],
+    dt: Annotated[float, typer.Option(min=0.0, help="s between frames of its data; RoboVLMs' files do not say it")],
+) -> None:
+    """Make a policy directory of what RoboVLMs saved."""
+    from mobile_vla_models.convert import read_robovlms
+    from mobile_vla_models.convert.summary import conversion_summary
+
+    conversion = read_robovlms(config, checkpoint, dt)
+    path = conversion.save(out_dir)
+    Console().print(*conversion_summary(conversion), f"policy written to {path}")
 
 
 def main() -> None:

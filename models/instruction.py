@@ -47,7 +47,13 @@ class InstructionEncoder:
         Raises:
             ValueError: an instruction is empty, holds a special token, or is longer than the towers take.
         """
-        prompt = self.prompts(instructions).to(model.device)
+        prompt = self.prompts(instructions)
+        if int(prompt.ids.max()) >= model.backbone.vocabulary_size:
+            raise ValueError(
+                f"the tokenizer says id {int(prompt.ids.max())}, "
+                f"the backbone knows {model.backbone.vocabulary_size} ids"
+            )
+        prompt = prompt.to(model.device)
         if self.clip_tokenizer is None or self.config.clip is None or model.clip is None:
             return EncodedInstruction(prompt, None, None)
         for instruction in instructions:

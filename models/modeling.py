@@ -130,8 +130,23 @@ class VLAModel(nn.Module):
 
     def encode_pictures(self, pictures: Tensor) -> Tensor:
         """Pictures uint8 (n, s, s, 3), resized -> features for the backbone's sequence (n, q, w)."""
-        images = self.backbone.encode_images(normalise(pictures, self.config.image).to(self.dtype))
-        return images if self.resampler is None else self.resampler(images)
+        return self.encode_pixels(normalise(pictures, self.config.image).to(self.dtype))
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Normalised pictures (n, 3, s, s) -> features for the backbone's sequence (n, q, w).
+
+        Raises:
+            BackboneError: a resampler, and a backbone whose features go to deeper layers too.
+        """
+        images = self.backbone.encode_images(pixels)
+        if self.resampler is None:
+            return images
+        if images.shape[-1] != self.backbone.hidden_size:
+            raise BackboneError(
+                f"pictures' features are {images.shape[-1]} wide, for deeper layers of the decoder too: no resampler "
+                f"between them and a sequence of {self.backbone.hidden_size}"
+            )
+        return self.resampler(images)  # type: ignore[no-any-return]
 
     def clip_features(self, pictures: Tensor, instruction: EncodedInstruction) -> dict[str, Tensor]:
         """Features of CLIP that the fusion asks for, each (n, size).

@@ -133,9 +133,12 @@ def save_policy(
     """Write a policy directory under a temporary name beside `path`, then rename it into place.
 
     Raises:
-        PolicyDirectoryError: `path` exists and is not a policy directory.
+        PolicyDirectoryError: `path` exists and is not a policy directory, or the model has LoRA adapters.
     """
     target = Path(path)
+    adapters = [name for name in stored_tensors(parts.model) if ".lora_" in name]
+    if adapters:
+        raise PolicyDirectoryError(f"{target}: {adapters[0]} is a LoRA adapter; fold adapters in with merge_lora first")
     if target.exists() and not (target / CONFIG).is_file():
         raise PolicyDirectoryError(f"{target} exists and is not a policy directory; it is left as it is")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ from .policy import VLAPolicy
 from .policy_directory import PolicyParts
 
 # What a released configuration says of its origin and of how it was stored, which is nothing of the architecture.
-_PROVENANCE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
+PROVENANCE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
 
 
 def assemble(preset: Path, backbone: str, clip: str | None, seed: int) -> VLAPolicy:
@@ -84,16 +84,19 @@ def read_preset(path: Path) -> dict[str, Any]:
 
 
 def architecture(config: PretrainedConfig) -> dict[str, Any]:
-    """A transformers configuration as a dictionary, without where it came from and how it was stored."""
+    """What a transformers configuration says beyond its class's defaults, origin and storage left out.
+
+    Another version of transformers may know more keys, and would not be understood by an older one.
+    """
 
     def cleaned(document: dict[str, Any]) -> dict[str, Any]:
         return {
             key: cleaned(value) if isinstance(value, dict) else value
             for key, value in document.items()
-            if key not in _PROVENANCE
+            if key not in PROVENANCE
         }
 
-    return cleaned(copy.deepcopy(config.to_dict()))
+    return cleaned(copy.deepcopy(config.to_diff_dict()))
 
 
 def _load(kind: Any, name: str) -> Any:

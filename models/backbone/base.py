@@ -95,6 +95,11 @@ class Backbone(nn.Module, ABC):
         return int(self.model.config.vision_config.image_size)
 
     @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids that the word embedding knows."""
+        return self.word_embedding.num_embeddings + getattr(self.word_embedding, "num_additional_embeddings", 0)
+
+    @property
     def max_length(self) -> int:
         """Most tokens of a sequence."""
         return int(self.text_config.max_position_embeddings)
@@ -181,17 +186,19 @@ class Backbone(nn.Module, ABC):
     def check(self) -> None:
         """Raise BackboneError unless every part is there and fits; the message names what is missing."""
         for name, kind in (
-            ("hidden_size", int),
-            ("word_embedding", nn.Embedding),
             ("text_tower", nn.Module),
             ("vision_tower", nn.Module),
+            ("hidden_size", int),
+            ("word_embedding", nn.Embedding),
         ):
             try:
-                part = getattr(self, name)
+                # Asked of the property itself: by getattr, torch would say that the property is missing, and not what
+                # it did not find.
+                member = getattr(type(self), name)
+                part = member.__get__(self) if isinstance(member, property) else getattr(self, name)
             except AttributeError as error:
-                raise BackboneError(
-                    f"{type(self).__name__}: {type(self.model).__name__} has no {name} ({error})"
-                ) from error
+                model = type(self.model).__name__
+                raise BackboneError(f"{type(self).__name__}: {model} has no {name}: {error}") from error
             if not isinstance(part, kind):
                 raise BackboneError(
                     f"{type(self).__name__}.{name} is a {type(part).__name__}, expected {kind.__name__}"

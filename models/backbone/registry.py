@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, PretrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForImageTextToText, PretrainedConfig
 
 from ..errors import BackboneError
 from .base import Backbone
@@ -103,11 +103,15 @@ def refuse_unknown_keys(
         if key not in known:
             raise BackboneError(f"unknown key {path}.{key}; known: {', '.join(sorted(known))}")
         if key in config.sub_configs and isinstance(value, dict):
-            named = value.get("model_type")
-            if named is not None and named not in CONFIG_MAPPING:
-                raise BackboneError(f"{path}.{key}.model_type is {named!r}, no model that transformers knows")
             part = getattr(filled, key)
-            refuse_unknown_keys(f"{path}.{key}", value, CONFIG_MAPPING[named] if named else type(part), part)
+            kind = type(part)
+            if config.sub_configs[key] is AutoConfig and "model_type" in value:
+                if value["model_type"] not in CONFIG_MAPPING:
+                    raise BackboneError(
+                        f"{path}.{key}.model_type is {value['model_type']!r}, no model that transformers knows"
+                    )
+                kind = CONFIG_MAPPING[value["model_type"]]
+            refuse_unknown_keys(f"{path}.{key}", value, kind, part)
 
 
 def build_backbone(name: str, config: PretrainedConfig, language_head: bool) -> Backbone:

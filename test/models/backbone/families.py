@@ -335,15 +335,6 @@ FURTHER: dict[str, dict[str, Any]] = {
         },
         **_IMAGE,
     ),
-    "aria": _family(
-        "generic",
-        28,
-        "aria",
-        {**_TEXT, "moe_num_experts": 2, "moe_topk": 1, "moe_num_shared_experts": 1},
-        _tower("idefics3_vision", 28),
-        projector_patch_to_query_dict={4: 3},
-        image_token_index=IMAGE_TOKEN_ID,
-    ),
     "lighton_ocr": _family(
         "generic", 56, "lighton_ocr", _text("qwen3", head_dim=8), _tower("pixtral", 56, hidden_size=32), **_IMAGE
     ),

@@ -16,7 +16,8 @@ from mobile_vla_models.sequence import ACTION_TOKEN, IMAGE_TOKEN, PADDING
 def run_native(backbone: Backbone, example: Example) -> tuple[Tensor, Tensor]:
     """Last hidden states and logits, (b, L, d) and (b, L, v), of the model itself."""
     output = backbone.model(**_inputs(backbone, example), output_hidden_states=True)
-    return output.hidden_states[-1], output.logits
+    states = output.language_model_outputs.hidden_states if "language_model_outputs" in output else output.hidden_states
+    return states[-1], output.logits
 
 
 def _inputs(backbone: Backbone, example: Example) -> dict[str, Any]:

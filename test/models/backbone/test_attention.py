@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import replace
 
 import pytest
 import torch
 from families import FAMILIES
-from sequences import ACTIONS, ALL, ONE_PICTURE, TWO_PICTURES, Prompt, draw_pixels, encode, example, tiny_backbone
+from sequences import ALL, ONE_PICTURE, TWO_PICTURES, Prompt, draw_pixels, encode, example, part_of, tiny_backbone
 from torch import Tensor
 
 from mobile_vla_models.backbone import Backbone
 from mobile_vla_models.backbone.mrope import mrope_positions
-from mobile_vla_models.sequence import ACTION_TOKEN, IMAGE_TOKEN, Sequence, lay_out
+from mobile_vla_models.sequence import IMAGE_TOKEN, Sequence, lay_out
 
 
 def influence(backbone: Backbone, sequence: Sequence) -> Tensor:
@@ -38,7 +37,8 @@ def test_a_causal_decoder_sees_what_came_before() -> None:
 
 def test_a_prefix_of_paligemma_sees_all_of_itself_and_the_frames_before() -> None:
     backbone = tiny_backbone("paligemma")
-    layout = (sequence := example("paligemma", backbone, [ONE_PICTURE], frames=2).sequence).layout
+    sequence = example("paligemma", backbone, [ONE_PICTURE], frames=2).sequence
+    layout = sequence.layout
     frame, index = layout.frame[0], torch.arange(len(layout.frame[0]))
     prefix = ONE_PICTURE.lengths[0] + layout.image_tokens + ONE_PICTURE.lengths[1]
     in_prefix = index % (len(index) // 2) < prefix
@@ -61,11 +61,8 @@ def test_an_open_prompt_of_paligemma_is_all_prefix() -> None:
 def test_the_words_after_an_answer_of_paligemma_are_no_new_prefix() -> None:
     backbone = tiny_backbone("paligemma")
     sequence = example("paligemma", backbone, [ONE_PICTURE]).sequence
-    whole = sequence.layout
-    last = {name: getattr(whole, name)[:, -2:] for name in ("source", "kinds", "seen", "frame", "answer")}
-    blocks = backbone.attention_blocks(
-        Sequence(sequence.embeds[:, -2:], replace(whole, **last), sequence.images[:, :0])
-    )
+    length = sequence.embeds.shape[1]
+    blocks = backbone.attention_blocks(part_of(backbone, sequence, length - 2, length))
     assert blocks is not None
     assert (blocks == -1).all()
 
@@ -93,28 +90,23 @@ def idefics(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_token_of_idefics_looks_at_the_pictures_of_its_frame_before_it(idefics: Backbone) -> None:
-    # Words before the first, between the two and after both pictures; each word knows of the words before it, so the
-    # sequence is cut to one word: what reaches it comes from the pictures.
-    case = example("idefics", idefics, [TWO_PICTURES], frames=2)
-    sequence, layout = case.sequence, case.sequence.layout
+    # One word alone in the sequence: what changes its state comes from the pictures, not from words before it.
+    sequence = example("idefics", idefics, [TWO_PICTURES], frames=2).sequence
+    layout = sequence.layout
     assert idefics.cross_attends
     assert layout.image_tokens == 0
     assert sequence.images.shape[:2] == (1, 4)
     for column in range(layout.kinds.shape[1]):
-        one = {
-            name: getattr(layout, name)[:, column : column + 1]
-            for name in ("source", "kinds", "seen", "frame", "answer")
-        }
-        cut = replace(layout, **one)
+        word = part_of(idefics, sequence, column, column + 1)
+        reached = []
         with torch.no_grad():
-            before = idefics.run(Sequence(sequence.embeds[:, column : column + 1], cut, sequence.images))
-            reached = []
+            before = idefics.run(word)
             for picture in range(4):
                 images = sequence.images.clone()
                 images[:, picture] += 1.0
-                after = idefics.run(Sequence(sequence.embeds[:, column : column + 1], cut, images))
+                after = idefics.run(Sequence(word.embeds, word.layout, images))
                 reached.append(bool((after - before).abs().max() > 1e-6))
-        frame, seen = int(layout.frame[0, column]), int(layout.seen[0, column])
+        frame, seen = int(word.layout.frame), int(word.layout.seen)
         assert reached == [picture // 2 == frame and picture % 2 < seen for picture in range(4)]
 
 
@@ -153,11 +145,11 @@ def test_features_for_deeper_layers_need_no_picture_in_the_sequence() -> None:
     # A token that is spoken after the prompt: the pictures of the frame are passed on, and none stands in this part.
     backbone = tiny_backbone("qwen3_vl")
     sequence = example("qwen3_vl", backbone, [ONE_PICTURE]).sequence
-    last = {name: getattr(sequence.layout, name)[:, -1:] for name in ("source", "kinds", "seen", "frame", "answer")}
-    layout = replace(sequence.layout, **last)
+    length = sequence.embeds.shape[1]
+    last = part_of(backbone, sequence, length - 1, length)
+    assert last.images.shape[1] == 0
     with torch.no_grad():
-        with_pictures = backbone.run(Sequence(sequence.embeds[:, -1:], layout, sequence.images))
-        without = backbone.run(Sequence(sequence.embeds[:, -1:], layout, sequence.images[:, :0]))
+        with_pictures = backbone.run(Sequence(last.embeds, last.layout, sequence.images))
+        without = backbone.run(last)
     assert sequence.images.shape[-1] == 3 * backbone.hidden_size
     assert torch.equal(with_pictures, without)
-    assert int((sequence.layout.kinds == ACTION_TOKEN).sum()) == ACTIONS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +46,13 @@ BLIP2: dict[str, Any] = {
 
 
 @pytest.fixture
-def example_on_the_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def example_on_the_page(monkeypatch: pytest.MonkeyPatch) -> str:
     """Its code, executed; what it registers is forgotten afterwards."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     monkeypatch.setattr(registry, "_REGISTRY", registry.registered_backbones())
     monkeypatch.setitem(ALL, "blip2", BLIP2)
     exec(compile(code, str(PAGE), "exec"), {})
-    yield code
+    return code
 
 
 def test_the_example_is_short(example_on_the_page: str) -> None:

@@ -61,12 +61,17 @@ def test_the_model_type_must_be_known(model_type: Any) -> None:
         backbone_configuration({"model_type": model_type})
 
 
-@pytest.mark.parametrize("family", list(ALL))
-@pytest.mark.parametrize("part", [None, "text_config", "vision_config"])
+@pytest.mark.parametrize(
+    ("family", "part"),
+    [
+        (family, part)
+        for family, document in ALL.items()
+        for part in (None, "text_config", "vision_config")
+        if part is None or part in document["config"]
+    ],
+)
 def test_an_unknown_key_is_named(family: str, part: str | None) -> None:
     document = deepcopy(ALL[family]["config"])
-    if part is not None and part not in document:
-        pytest.skip("one configuration for all")
     (document if part is None else document[part])["hiden_size"] = 32
     path = "backbone.config" if part is None else f"backbone.config.{part}"
     with pytest.raises(BackboneError, match=rf"unknown key {path}\.hiden_size; known: .*hidden_"):
