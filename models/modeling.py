@@ -203,7 +203,7 @@ class VLAModel(nn.Module):
             open_ended=open_ended,
         ).to(images.device)
         words = self.backbone.word_embedding(prompt.ids)
-        states = self._state_tokens(state)
+        states = self._state_tokens(state) if prompt.has_state else None
         if together:
             flat = None if actions is None else actions.flatten(1, 2)
             return compose(layout, words, images.flatten(1, 2), states, flat)

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .configuration import PolicyConfig
+from .documents import findings
 from .errors import PolicyDirectoryError
 from .golden import GoldenVectors
 from .instruction import InstructionEncoder
@@ -82,10 +83,7 @@ def read_config(path: Path) -> PolicyConfig:
     try:
         return PolicyConfig.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
-        findings = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'document'}: {item['msg']}" for item in error.errors()
-        )
-        raise PolicyDirectoryError(f"{path}: {findings}") from error
+        raise PolicyDirectoryError(f"{path}: {findings(error)}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyDirectoryError(f"{path}: not readable ({error})") from error
 
@@ -101,16 +99,19 @@ def load_weights(model: VLAModel, path: Path) -> None:
     except (SafetensorError, OSError) as error:
         raise PolicyDirectoryError(f"{path}: not a readable safetensors file ({error})") from error
     expected = stored_tensors(model)
-    findings = [f"missing {name} {tuple(expected[name].shape)}" for name in sorted(expected.keys() - tensors.keys())]
-    findings += [f"unknown {name} {tuple(tensors[name].shape)}" for name in sorted(tensors.keys() - expected.keys())]
-    findings += [
+    differences = [f"missing {name} {tuple(expected[name].shape)}" for name in sorted(expected.keys() - tensors.keys())]
+    differences += [f"unknown {name} {tuple(tensors[name].shape)}" for name in sorted(tensors.keys() - expected.keys())]
+    differences += [
         f"{name} has shape {tuple(tensors[name].shape)}, expected {tuple(expected[name].shape)}"
         for name in sorted(expected.keys() & tensors.keys())
         if tensors[name].shape != expected[name].shape
     ]
-    findings += [f"{name} is not finite" for name in sorted(tensors) if not bool(torch.isfinite(tensors[name]).all())]
-    if findings:
-        shown = "; ".join(findings[:8]) + (f"; and {len(findings) - 8} more" if len(findings) > 8 else "")
+    differences += [
+        f"{name} is not finite" for name in sorted(tensors) if not bool(torch.isfinite(tensors[name]).all())
+    ]
+    if differences:
+        more = f"; and {len(differences) - 8} more" if len(differences) > 8 else ""
+        shown = "; ".join(differences[:8]) + more
         raise PolicyDirectoryError(f"{path} does not fit {CONFIG}: {shown}")
     with torch.no_grad():
         for name, tensor in expected.items():

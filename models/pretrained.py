@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from pydantic import ValidationError
 from transformers import (
     AutoModelForImageTextToText,
     AutoTokenizer,
@@ -19,6 +17,7 @@ from transformers import (
 )
 
 from .configuration import PolicyConfig
+from .documents import read_yaml, validate
 from .errors import BackboneError, PolicyConfigError
 from .instruction import InstructionEncoder
 from .modeling import VLAModel
@@ -51,11 +50,7 @@ def assemble(preset: Path, backbone: str, clip: str | None, seed: int) -> VLAPol
     document["backbone"] = {**document["backbone"], "config": architecture(vlm.config)}
     if clip_model is not None:
         document["clip"] = {**document["clip"], "config": architecture(clip_model.config)}
-    try:
-        config = PolicyConfig.model_validate(document)
-    except ValidationError as error:
-        findings = "; ".join(f"{'.'.join(str(p) for p in item['loc'])}: {item['msg']}" for item in error.errors())
-        raise PolicyConfigError(f"{preset}: {findings}") from error
+    config = validate(PolicyConfig, document, preset, PolicyConfigError)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = VLAModel(config, vlm, clip_model)
@@ -69,12 +64,7 @@ def read_preset(path: Path) -> dict[str, Any]:
     Raises:
         PolicyConfigError: not readable, not YAML, or it says what the models say.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PolicyConfigError(f"{path}: not readable ({error})") from error
-    except yaml.YAMLError as error:
-        raise PolicyConfigError(f"{path}: not YAML ({error})") from error
+    document = read_yaml(path, PolicyConfigError)
     if not isinstance(document, dict) or not isinstance(document.get("backbone"), dict):
         raise PolicyConfigError(f"{path}: expected the keys of a policy's configuration, backbone among them")
     for key in ("backbone", "clip"):

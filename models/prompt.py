@@ -90,6 +90,11 @@ class EncodedPrompt:
         """Names of the cameras, in the order of their places."""
         return tuple(part.name for part in self.parts if isinstance(part, Slot) and part.name not in (STATE, ACTION))
 
+    @property
+    def has_state(self) -> bool:
+        """Whether there is a place for the state."""
+        return Slot(STATE) in self.parts
+
     def to(self, device: torch.device) -> EncodedPrompt:
         """The same on `device`."""
         return EncodedPrompt(self.parts, self.ids.to(device), self.boundary.to(device), self.lengths)

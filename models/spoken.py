@@ -64,6 +64,11 @@ def action_token_loss(
     Raises:
         ValueError: the mask counts no step.
     """
+    if mask is not None:
+        # What does not count may be anything, yet it is spoken too: later frames of a sequence hear it.
+        masked = ~mask.unsqueeze(-1)
+        continuous = torch.where(masked & ~continuous.isfinite(), 0.0, continuous)
+        binary = torch.where(masked & (binary != 0) & (binary != 1), 0.0, binary)
     ids = action_ids(_bins(model), continuous, binary)
     width = continuous.shape[-1] + binary.shape[-1]
     counts = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.repeat_interleave(width, dim=-1)
@@ -110,7 +115,12 @@ def answer_logits(
 
     Returns:
         Logits (tokens, vocabulary) and the true ids, int64 (tokens,).
+
+    Raises:
+        ValueError: lengths of which none is n.
     """
+    if lengths is not None and max(lengths) != ids.shape[2]:
+        raise ValueError(f"answers of at most {max(lengths)} tokens in {ids.shape[2]} columns")
     answers = model.backbone.word_embedding(ids)
     sequence = model.sequence(prompt, images, state, answers, together=together, lengths=lengths)
     states = model.backbone.run(sequence)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ..configuration import PolicyConfig, Strict
+from ..documents import read_yaml, validate
 from ..errors import TrainingConfigError
 
 
@@ -68,17 +68,7 @@ def read_training_config(path: Path) -> TrainingConfig:
     Raises:
         TrainingConfigError: missing file, not YAML, unknown or missing key, value out of range; each is named.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingConfigError(f"{path}: not readable ({error})") from error
-    except yaml.YAMLError as error:
-        raise TrainingConfigError(f"{path}: not YAML ({error})") from error
-    try:
-        return TrainingConfig.model_validate(document)
-    except ValidationError as error:
-        findings = "; ".join(f"{'.'.join(str(p) for p in item['loc'])}: {item['msg']}" for item in error.errors())
-        raise TrainingConfigError(f"{path}: {findings}") from error
+    return validate(TrainingConfig, read_yaml(path, TrainingConfigError), path, TrainingConfigError)
 
 
 def read_recipe(path: Path) -> list[str]:
