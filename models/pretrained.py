@@ -6,8 +6,10 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import (
+    AutoImageProcessor,
     AutoModelForImageTextToText,
     AutoTokenizer,
     CLIPModel,
@@ -16,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from .configuration import PolicyConfig
+from .configuration import ImagePreprocessing, PolicyConfig
 from .documents import read_yaml, validate
 from .errors import BackboneError, PolicyConfigError
 from .instruction import InstructionEncoder
@@ -51,6 +53,7 @@ def assemble(preset: Path, backbone: str, clip: str | None, seed: int) -> VLAPol
     if clip_model is not None:
         document["clip"] = {**document["clip"], "config": architecture(clip_model.config)}
     config = validate(PolicyConfig, document, preset, PolicyConfigError)
+    check_image_processor(config.image, backbone, preset)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = VLAModel(config, vlm, clip_model)
@@ -71,6 +74,21 @@ def read_preset(path: Path) -> dict[str, Any]:
         if isinstance(document.get(key), dict) and "config" in document[key]:
             raise PolicyConfigError(f"{path}: {key}.config is the pretrained model's own; leave it out")
     return document
+
+
+def check_image_processor(image: ImagePreprocessing, backbone: str, preset: Path) -> None:
+    """Compare a preset's normalisation with the released image processor's, if there is one.
+
+    Raises:
+        PolicyConfigError: the model was trained with another mean or std.
+    """
+    try:
+        processor: Any = AutoImageProcessor.from_pretrained(backbone)
+    except (OSError, ValueError):
+        return  # models are also kept without: nothing to compare with
+    for key, own, released in (("mean", image.mean, processor.image_mean), ("std", image.std, processor.image_std)):
+        if not np.allclose(own, released, atol=1e-3):
+            raise PolicyConfigError(f"{preset}: image.{key} is {own}, the image processor of {backbone} has {released}")
 
 
 def architecture(config: PretrainedConfig) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,18 @@ def test_a_preset_that_does_not_fit_is_named(tmp_path: Path, change: dict[str, A
     preset = small_preset(next(path for path in PRESETS if path.stem == "llava"), tmp_path, "llava")
     preset.write_text(yaml.safe_dump({**yaml.safe_load(preset.read_text()), **change}))
     with pytest.raises((PolicyConfigError, BackboneError), match=message):
+        assemble(preset, str(tmp_path / "vlm"), None, seed=0)
+
+
+def test_pictures_normalised_otherwise_than_the_model_was_trained_with_are_named(tmp_path: Path) -> None:
+    save_vlm("llava", tmp_path / "vlm", torch.float32, "")
+    preset = small_preset(next(path for path in PRESETS if path.stem == "llava"), tmp_path, "llava")
+    processor: dict[str, Any] = {"image_processor_type": "CLIPImageProcessor"}
+    (tmp_path / "vlm" / "preprocessor_config.json").write_text(json.dumps(processor))
+    assemble(preset, str(tmp_path / "vlm"), None, seed=0)
+    processor["image_std"] = [0.5, 0.5, 0.5]
+    (tmp_path / "vlm" / "preprocessor_config.json").write_text(json.dumps(processor))
+    with pytest.raises(PolicyConfigError, match=r"image\.std is \(0\.268.*0\.5"):
         assemble(preset, str(tmp_path / "vlm"), None, seed=0)
 
 
