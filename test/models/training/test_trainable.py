@@ -406,7 +406,7 @@ def test_checkpointing_of_a_vision_tower_that_cannot_is_refused_if_it_trains(mon
         set_trainable(model, trainable(vision=True, gradient_checkpointing=True))
 
 
-# ---- source document 000: Kosmos-2, frozen, LoRA, action token ----
+# ---- Kosmos-2 frozen, with LoRA and an action token ----
 
 
 def test_transformers_own_forward_writes_into_a_leaf_that_requires_a_gradient_and_fails() -> None:

@@ -1,4 +1,4 @@
-"""What source document 003 says of autograd: one test for each claim, named by what PyTorch does."""
+"""Claims about lost gradients that go round (docs/gradients.md): one test each, named by what PyTorch does."""
 
 import pytest
 import torch
@@ -109,7 +109,7 @@ def test_claim_holds__element_0_arises_when_nothing_before_the_loss_trains(pictu
 
 
 def test_what_the_error_says_arises_only_if_the_whole_path_is_cut(projector: nn.Linear, pictures: Tensor) -> None:
-    """So the padding of the document cannot have been its cause: something else came between projector and loss."""
+    """So constant padding cannot be its cause: something else came between projector and loss."""
     padding = torch.zeros(3, 4, requires_grad=False)
     with torch.no_grad():
         cut = projector(pictures)
