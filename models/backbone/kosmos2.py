@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from typing_extensions import override
 
 from .base import Backbone
@@ -14,6 +15,12 @@ from .registry import register_backbone
 @register_backbone("kosmos2")
 class Kosmos2Backbone(Backbone):
     """`Kosmos2ForConditionalGeneration`. Word embeddings go in unscaled: the decoder scales the whole sequence."""
+
+    def __init__(self, model: PreTrainedModel, language_head: bool) -> None:
+        super().__init__(model, language_head)
+        # transformers up to 5.20 takes this cross-attention for causal: a latent would see only as many
+        # patches as its own number. The flag is the instance's; where it is right already, this changes nothing.
+        self.model.image_to_text_projection.x_attn.is_causal = False
 
     @property
     @override

@@ -24,6 +24,7 @@ from mobile_vla_models.text import train_tokenizer
 from policies import SENTENCES, tokenizer_for
 
 PRESETS = sorted((Path(__file__).parents[2] / "config" / "model").glob("*.yaml"))
+CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
 FAMILY = {"kosmos2_clip": "kosmos2", "internvl3": "internvl"}
 
 
@@ -118,7 +119,7 @@ def test_a_preset_that_does_not_fit_is_named(tmp_path: Path, change: dict[str, A
 def test_pictures_normalised_otherwise_than_the_model_was_trained_with_are_named(tmp_path: Path) -> None:
     save_vlm("llava", tmp_path / "vlm", torch.float32, "")
     preset = small_preset(next(path for path in PRESETS if path.stem == "llava"), tmp_path, "llava")
-    processor: dict[str, Any] = {"image_processor_type": "CLIPImageProcessor"}
+    processor: dict[str, Any] = {"image_processor_type": "CLIPImageProcessor", "image_mean": CLIP_MEAN}
     (tmp_path / "vlm" / "preprocessor_config.json").write_text(json.dumps(processor))
     assemble(preset, str(tmp_path / "vlm"), None, seed=0)
     processor["image_std"] = [0.5, 0.5, 0.5]

@@ -153,3 +153,18 @@ def test_features_for_deeper_layers_need_no_picture_in_the_sequence() -> None:
         without = backbone.run(last)
     assert sequence.images.shape[-1] == 3 * backbone.hidden_size
     assert torch.equal(with_pictures, without)
+
+
+def test_every_latent_of_kosmos2_sees_every_patch() -> None:
+    """The cross-attention of transformers up to 5.20 is causal by mistake; nothing raises, the pictures are just worse."""
+    backbone = tiny_backbone("kosmos2")
+    pixels = draw_pixels("kosmos2", 1)
+    changed = pixels.clone()
+    changed[..., 14:, 14:] += 1.0  # the last patch
+    with torch.no_grad():
+        moved = (backbone.encode_images(changed) - backbone.encode_images(pixels))[0].abs().amax(dim=-1)
+        # Through the tower every patch sees the last one: fewer patches seen are told by the size of the change.
+        backbone.model.image_to_text_projection.x_attn.is_causal = True
+        causal = (backbone.encode_images(changed) - backbone.encode_images(pixels))[0].abs().amax(dim=-1)
+    assert bool((moved > 1e-6).all())
+    assert not torch.allclose(moved, causal, rtol=1e-3)
