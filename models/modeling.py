@@ -136,15 +136,15 @@ class VLAModel(nn.Module):
         """Normalised pictures (n, 3, s, s) -> features for the backbone's sequence (n, q, w).
 
         Raises:
-            BackboneError: a resampler, and a backbone whose features go to deeper layers too.
+            BackboneError: a resampler, and a backbone whose features are looked at, or go to deeper layers too.
         """
         images = self.backbone.encode_images(pixels)
         if self.resampler is None:
             return images
         if images.shape[-1] != self.backbone.hidden_size:
             raise BackboneError(
-                f"pictures' features are {images.shape[-1]} wide, for deeper layers of the decoder too: no resampler "
-                f"between them and a sequence of {self.backbone.hidden_size}"
+                f"pictures' features are {images.shape[-1]} wide, the resampler's {self.backbone.hidden_size}: "
+                f"no resampler can follow {type(self.backbone).__name__}, whose features are more than a sequence's"
             )
         return self.resampler(images)  # type: ignore[no-any-return]
 

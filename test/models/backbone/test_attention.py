@@ -156,7 +156,7 @@ def test_features_for_deeper_layers_need_no_picture_in_the_sequence() -> None:
 
 
 def test_every_latent_of_kosmos2_sees_every_patch() -> None:
-    """The cross-attention of transformers up to 5.20 is causal by mistake; nothing raises, the pictures are just worse."""
+    """The cross-attention of transformers up to 5.20 is causal by mistake, and nothing raises."""
     backbone = tiny_backbone("kosmos2")
     pixels = draw_pixels("kosmos2", 1)
     changed = pixels.clone()
