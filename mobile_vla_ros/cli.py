@@ -147,7 +147,8 @@ def assemble(
 
     policy = run(preset, backbone, clip, seed)
     training: dict[str, object] = {"preset": str(preset), "backbone": backbone, "clip": clip, "seed": seed}
-    card = f"# An untrained policy\n\nThe pretrained parts are {backbone} and {clip}; all else is random.\n"
+    parts = backbone if clip is None else f"{backbone} and {clip}"
+    card = f"# An untrained policy\n\nPretrained: {parts}. All else is random.\n"
     policy.save_pretrained(out_dir, training, card)
     Console().print(f"untrained policy of {policy.model.parameter_count():,} parameters written to {out_dir}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from transformers import CLIPConfig
 
 from .backbone.registry import backbone_configuration, find_backbone, refuse_unknown_keys
-from .prompt import parse_prompt
+from .prompt import ACTION, INSTRUCTION, STATE, parse_prompt
 
 FeatureName = Literal["backbone", "clip_image", "clip_text", "clip_similarity"]
 History = Literal["post", "pre", "video", "none"]
@@ -259,6 +260,17 @@ class PolicyConfig(Strict):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> PolicyConfig:
+        for key, names in (("cameras", self.cameras), ("state", tuple(part.name for part in self.state))):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{key} must have names of their own, got {names}")
+        for camera in self.cameras:
+            if re.fullmatch(r"\w+", camera) is None or camera in (INSTRUCTION, STATE, ACTION):
+                raise ValueError(
+                    f"a camera cannot be called {camera!r}: letters, digits and _, and no other place's name"
+                )
+        for prompt in self.clip.prompts if self.clip is not None else ():
+            if re.findall(r"\{.*?\}", prompt) not in ([], ["{instruction}"]):
+                raise ValueError(f"clip.prompts: {prompt!r} may hold {{instruction}} once and no other place")
         parse_prompt(self.prompt, self.cameras, bool(self.state), self.has_action_slot)
         if (self.readout is None) != (self.head.type == "discrete"):
             raise ValueError(

@@ -92,6 +92,10 @@ class VLAModel(nn.Module):
         self.bins: ActionBins | None = None
         self.head: ActionHead | None = None
         if config.head.type == "discrete":
+            if config.head.end > self.backbone.vocabulary_size:
+                raise BackboneError(
+                    f"head.end is {config.head.end}, the backbone knows {self.backbone.vocabulary_size} ids"
+                )
             self.bins = ActionBins(config.head.bins, config.head.end)
         else:
             self.head = build_head(

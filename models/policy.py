@@ -22,6 +22,19 @@ from .preprocessing import resize
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+def set_precision(model: VLAModel, device: torch.device, dtype: torch.dtype) -> None:
+    """Move a model; what positions and physical units are computed with stays float32, as transformers has it."""
+    exact = {
+        name: buffer.clone()
+        for name, buffer in model.named_buffers()
+        if name.endswith("inv_freq") or name.startswith("state_encoder.")
+    }
+    model.to(device=device, dtype=dtype)
+    for name, buffer in exact.items():
+        owner, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(owner), attribute, buffer.to(device))
+
+
 class VLAPolicy:
     """A vision-language-action policy with its history.
 
@@ -52,7 +65,7 @@ class VLAPolicy:
         if dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
         parts, golden = load_policy(path)
-        parts.model.to(device=torch.device(device), dtype=DTYPES[dtype])
+        set_precision(parts.model, torch.device(device), DTYPES[dtype])
         policy = cls(parts)
         golden.check(policy, tolerance=1e-4 if dtype == "float32" else 5e-2)
         policy.reset()
@@ -68,7 +81,11 @@ class VLAPolicy:
 
         Raises:
             PolicyDirectoryError: `path` exists and is something else.
+            ValueError: the weights are not float32; a directory keeps what training gave.
         """
+        if self.model.dtype != torch.float32:
+            raise ValueError(f"weights of {self.model.dtype} are not written: load the policy as float32 to save it")
+        self.model.eval()
         golden = GoldenVectors.record(self, self.config)
         save_policy(PolicyParts(self.config, self.model, self.encoder), golden, path, training, model_card)
 
@@ -97,7 +114,10 @@ class VLAPolicy:
                 not finite, an empty or over-long instruction, or one that changed without a `reset` (history of
                 another instruction would steer the robot).
         """
-        pictures = self._pictures({self.config.cameras[0]: rgb, **(extra_cameras or {})})
+        first = self.config.cameras[0]
+        if extra_cameras is not None and first in extra_cameras:
+            raise ValueError(f"camera {first!r} is given twice: as `rgb`, and among the extra cameras")
+        pictures = self._pictures({first: rgb, **(extra_cameras or {})})
         values = self._state(state)
         if self._history is None:
             with torch.inference_mode():
@@ -105,7 +125,12 @@ class VLAPolicy:
             self._instruction = instruction
         elif instruction != self._instruction:
             raise ValueError(f"instruction changed from {self._instruction!r} to {instruction!r} without a reset()")
-        continuous, binary = self._history.step(pictures, values)
+        try:
+            continuous, binary = self._history.step(pictures, values)
+        except Exception:
+            # A frame that was taken half would stand in the history of all later ones.
+            self.reset()
+            raise
         return self._chunk(continuous.float().cpu(), binary.float().cpu())
 
     def _pictures(self, cameras: Mapping[str, NDArray[np.uint8]]) -> Tensor:

@@ -67,10 +67,13 @@ def load_policy(path: str | PathLike[str]) -> tuple[PolicyParts, GoldenVectors]:
     if missing:
         raise PolicyDirectoryError(f"policy directory {root} lacks {', '.join(missing)}")
     config = read_config(root / CONFIG)
-    model = VLAModel(config)
-    load_weights(model, root / WEIGHTS)
     clip_tokenizer = _load_tokenizer(root / CLIP_TOKENIZER) if config.clip is not None else None
-    encoder = InstructionEncoder(config, _load_tokenizer(root / TOKENIZER), clip_tokenizer)
+    try:
+        model = VLAModel(config)
+        encoder = InstructionEncoder(config, _load_tokenizer(root / TOKENIZER), clip_tokenizer)
+    except (ValueError, KeyError) as error:
+        raise PolicyDirectoryError(f"{root / CONFIG}: no model can be built of it ({error})") from error
+    load_weights(model, root / WEIGHTS)
     return PolicyParts(config, model, encoder), GoldenVectors.load(root / GOLDEN)
 
 
@@ -140,7 +143,7 @@ def save_policy(
     adapters = [name for name in stored_tensors(parts.model) if ".lora_" in name]
     if adapters:
         raise PolicyDirectoryError(f"{target}: {adapters[0]} is a LoRA adapter; fold adapters in with merge_lora first")
-    if target.exists() and not (target / CONFIG).is_file():
+    if target.exists() and not all((target / name).exists() for name in ENTRIES):
         raise PolicyDirectoryError(f"{target} exists and is not a policy directory; it is left as it is")
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

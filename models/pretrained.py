@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForImageTextToText,
     AutoTokenizer,
@@ -18,6 +19,7 @@ from transformers import (
 )
 from transformers.image_processing_utils import BaseImageProcessor
 
+from .backbone.registry import unknown_keys
 from .configuration import ImagePreprocessing, PolicyConfig
 from .documents import read_yaml, validate
 from .errors import BackboneError, PolicyConfigError
@@ -49,15 +51,21 @@ def assemble(preset: Path, backbone: str, clip: str | None, seed: int) -> VLAPol
         raise PolicyConfigError(f"{preset}: clip is {document.get('clip')!r}, the CLIP model given is {clip!r}")
     vlm: PreTrainedModel = _load(AutoModelForImageTextToText, backbone)
     clip_model: CLIPModel | None = _load(CLIPModel, clip) if clip is not None else None
-    document["backbone"] = {**document["backbone"], "config": architecture(vlm.config)}
+    document["backbone"] = {**document["backbone"], "config": architecture(vlm.config)[0]}
     if clip_model is not None:
-        document["clip"] = {**document["clip"], "config": architecture(clip_model.config)}
+        document["clip"] = {**document["clip"], "config": architecture(clip_model.config)[0]}
     config = validate(PolicyConfig, document, preset, PolicyConfigError)
     check_image_processor(config.image, backbone, preset)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = VLAModel(config, vlm, clip_model)
-    encoder = InstructionEncoder(config, _load_tokenizer(backbone), _load_tokenizer(clip) if clip is not None else None)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = VLAModel(config, vlm, clip_model)
+        clip_tokenizer = _load_tokenizer(clip) if clip is not None else None
+        encoder = InstructionEncoder(config, _load_tokenizer(backbone), clip_tokenizer)
+    except BackboneError:
+        raise
+    except ValueError as error:
+        raise PolicyConfigError(f"{preset}: {error}") from error
     return VLAPolicy(PolicyParts(config, model, encoder))
 
 
@@ -93,10 +101,16 @@ def check_image_processor(image: ImagePreprocessing, backbone: str, preset: Path
             raise PolicyConfigError(f"{preset}: image.{key} is {own}, the image processor of {backbone} has {released}")
 
 
-def architecture(config: PretrainedConfig) -> dict[str, Any]:
-    """What a transformers configuration says beyond its class's defaults, origin and storage left out.
+def architecture(config: PretrainedConfig) -> tuple[dict[str, Any], list[str]]:
+    """What a released configuration says of the architecture, as a dictionary.
 
-    Another version of transformers may know more keys, and would not be understood by an older one.
+    Values that are its class's defaults are left out, as is where it came from and how it was stored: another version
+    of transformers may know more keys, and would not be understood by an older one. (Should a default change, the
+    policy's golden vectors tell.) Published configurations also hold keys of other times, which the class does not have
+    and transformers ignores.
+
+    Returns:
+        The dictionary, and the keys of other times that were left out.
     """
 
     def cleaned(document: dict[str, Any]) -> dict[str, Any]:
@@ -106,15 +120,25 @@ def architecture(config: PretrainedConfig) -> dict[str, Any]:
             if key not in PROVENANCE
         }
 
-    return cleaned(copy.deepcopy(config.to_diff_dict()))
+    document = cleaned(copy.deepcopy(config.to_diff_dict()))
+    dropped = list(unknown_keys("config", document, type(config)))
+    for _, part, key in dropped:
+        del part[key]
+    return document, [name for name, _, _ in dropped]
 
 
 def _load(kind: Any, name: str) -> Any:
     """A model of `kind` in float32, whatever it was stored in: what the policy adds is trained in that too."""
     try:
-        return kind.from_pretrained(name, dtype=torch.float32)
-    except (OSError, ValueError) as error:
+        model, found = kind.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BackboneError(f"{name}: no model that {kind.__name__} can read ({error})") from error
+    if kind is CLIPModel and model.config.model_type != "clip":
+        raise BackboneError(f"{name} is a {model.config.model_type}, expected a clip")
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise BackboneError(f"{name} lacks {len(missing)} weights, such as {', '.join(missing[:5])}")
+    return model
 
 
 def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:

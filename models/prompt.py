@@ -112,7 +112,8 @@ def check_instruction(instruction: str, tokenizer: PreTrainedTokenizerBase) -> N
     """Raise ValueError for an instruction that is empty or would pass for a special token of the template."""
     if not instruction.strip():
         raise ValueError("an instruction must not be empty")
-    for token in tokenizer.all_special_tokens:
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    for token in sorted({*tokenizer.all_special_tokens, *added}):
         if token in instruction:
             raise ValueError(f"instruction {instruction!r} holds the special token {token!r}")
 

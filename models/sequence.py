@@ -29,8 +29,8 @@ class Layout:
         seen: int64 (b, L), pictures of the same frame that begin at or before the token.
         frame: int64 (b, L), which frame of the sequence the token belongs to.
         frames: frames in a sequence.
-        answer: bool (b, L), action tokens and the words after them in the last frame's prompt: what a model that
-            speaks its actions is taught to say.
+        answer: bool (b, L), action tokens and the words after them: what a model that speaks its actions is taught to
+            say.
         image_tokens: tokens of a picture; 0: pictures are looked at, and not part of the sequence.
     """
 

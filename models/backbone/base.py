@@ -8,7 +8,7 @@ over tokens that nobody reads, and installed packages stay as they are.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,8 @@ class Backbone(nn.Module, ABC):
 
     # transformers' models name their parts by attributes that no type tells of.
     model: Any
+    # Whose models a backbone drives; others may have all the parts and mean something else by them.
+    model_types: ClassVar[frozenset[str] | None] = None
 
     def __init__(self, model: PreTrainedModel, language_head: bool) -> None:
         """Take a model over.
@@ -79,9 +81,10 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """Normalised pictures (n, 3, s, s) -> features (n, q, w), w >= hidden_size.
+        """Normalised pictures (n, 3, s, s) -> features (n, q, w).
 
-        The first `hidden_size` columns are embeddings for the decoder; what lies beyond is the backbone's own affair.
+        The first `hidden_size` columns are embeddings for the decoder; what lies beyond is the backbone's own affair,
+        as are all of them where pictures are looked at by cross-attention.
         """
 
     @property
@@ -185,6 +188,9 @@ class Backbone(nn.Module, ABC):
 
     def check(self) -> None:
         """Raise BackboneError unless every part is there and fits; the message names what is missing."""
+        model_type = self.model.config.model_type
+        if self.model_types is not None and model_type not in self.model_types:
+            raise BackboneError(f"{type(self).__name__} drives {', '.join(self.model_types)}, and no {model_type}")
         for name, kind in (
             ("text_tower", nn.Module),
             ("vision_tower", nn.Module),

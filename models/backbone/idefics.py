@@ -22,6 +22,8 @@ class IdeficsBackbone(Backbone):
     attends to the last picture before it only; with one picture a frame that is the same.)
     """
 
+    model_types = frozenset({"idefics"})
+
     @property
     @override
     def word_embedding(self) -> nn.Embedding:

@@ -16,6 +16,8 @@ from .registry import register_backbone
 class Kosmos2Backbone(Backbone):
     """`Kosmos2ForConditionalGeneration`. Word embeddings go in unscaled: the decoder scales the whole sequence."""
 
+    model_types = frozenset({"kosmos-2"})
+
     def __init__(self, model: PreTrainedModel, language_head: bool) -> None:
         super().__init__(model, language_head)
         # transformers up to 5.20 takes this cross-attention for causal: a latent would see only as many

@@ -14,6 +14,8 @@ from .registry import register_backbone
 class LlavaBackbone(Backbone):
     """`LlavaForConditionalGeneration`; its parts by name, as in any backbone of one's own."""
 
+    model_types = frozenset({"llava"})
+
     @property
     @override
     def word_embedding(self) -> nn.Embedding:

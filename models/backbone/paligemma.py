@@ -20,6 +20,8 @@ class PaliGemmaBackbone(Backbone):
     prefix of each frame is what stands before its action tokens. A frame sees those before it, never one after it.
     """
 
+    model_types = frozenset({"paligemma"})
+
     @property
     @override
     def word_embedding(self) -> nn.Embedding:

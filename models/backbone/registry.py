@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForImageTextToText, PretrainedConfig
 
 from ..errors import BackboneError
@@ -80,20 +81,36 @@ def backbone_configuration(document: dict[str, Any]) -> PretrainedConfig:
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         raise BackboneError(f"backbone.config.model_type is {model_type!r}, no model that transformers knows")
     refuse_unknown_keys("backbone.config", document, CONFIG_MAPPING[model_type])
-    # transformers takes nested dictionaries over and writes into them.
-    return CONFIG_MAPPING[model_type](**deepcopy(document))
+    try:
+        # transformers takes nested dictionaries over and writes into them.
+        return CONFIG_MAPPING[model_type](**deepcopy(document))
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        raise BackboneError(f"backbone.config: {error}") from error
 
 
-def refuse_unknown_keys(
+def refuse_unknown_keys(path: str, document: dict[str, Any], config: type[PretrainedConfig]) -> None:
+    """Raise BackboneError for keys of `document` that `config` does not have; transformers would keep them silently."""
+    unknown = [name for name, _, _ in unknown_keys(path, document, config)]
+    if unknown:
+        raise BackboneError(f"unknown key {', '.join(unknown)}: {config.__name__} and its parts do not have it")
+
+
+def unknown_keys(
     path: str, document: dict[str, Any], config: type[PretrainedConfig], default: PretrainedConfig | None = None
-) -> None:
-    """Raise BackboneError for a key of `document` that `config` does not have; transformers would keep it silently.
+) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Keys of a configuration that its class does not have, nested ones too.
 
     Args:
-        path: of `document` in the policy's configuration, for the message.
+        path: of `document` in the policy's configuration, for messages.
         document: a configuration of transformers as a dictionary, nested ones in it.
         config: the class it is for.
         default: what stands there by default, if it is nested in another; that one may have added keys.
+
+    Yields:
+        The key with its path, the dictionary that it is in, the key.
+
+    Raises:
+        BackboneError: a nested `model_type` that transformers does not know.
     """
     filled = config()
     known = filled.to_dict().keys() | config.attribute_map.keys() | _KEYS_OF_ANY_MODEL
@@ -101,8 +118,8 @@ def refuse_unknown_keys(
         known |= default.to_dict().keys()
     for key, value in document.items():
         if key not in known:
-            raise BackboneError(f"unknown key {path}.{key}; known: {', '.join(sorted(known))}")
-        if key in config.sub_configs and isinstance(value, dict):
+            yield f"{path}.{key}", document, key
+        elif key in config.sub_configs and isinstance(value, dict):
             part = getattr(filled, key)
             kind = type(part)
             if config.sub_configs[key] is AutoConfig and "model_type" in value:
@@ -111,7 +128,7 @@ def refuse_unknown_keys(
                         f"{path}.{key}.model_type is {value['model_type']!r}, no model that transformers knows"
                     )
                 kind = CONFIG_MAPPING[value["model_type"]]
-            refuse_unknown_keys(f"{path}.{key}", value, kind, part)
+            yield from unknown_keys(f"{path}.{key}", value, kind, part)
 
 
 def build_backbone(name: str, config: PretrainedConfig, language_head: bool) -> Backbone:

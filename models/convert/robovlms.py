@@ -107,7 +107,10 @@ def read_robovlms(config: Path, checkpoint: Path, dt: float) -> Conversion:
     except (BackboneError, ValueError) as error:
         raise ConversionError(f"{config}: no model can be built of it ({error})") from error
     dropped |= fill(model, tensors)
-    encoder = InstructionEncoder(translation.config, tokenizer, None)
+    try:
+        encoder = InstructionEncoder(translation.config, tokenizer, None)
+    except ValueError as error:
+        raise ConversionError(f"{config}: {error}") from error
     return Conversion(
         policy=VLAPolicy(PolicyParts(translation.config, model, encoder)),
         checkpoint=checkpoint,

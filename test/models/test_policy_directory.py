@@ -116,3 +116,24 @@ def test_a_failed_write_leaves_the_old_policy(
     monkeypatch.undo()
     VLAPolicy.from_pretrained(policy_dir)
     assert [path.name for path in policy_dir.parent.iterdir()] == ["policy"]
+
+
+def test_a_write_never_replaces_another_kind_of_model(policy: VLAPolicy, tmp_path: Path) -> None:
+    """A released model's directory has a config.json too."""
+    (tmp_path / "vlm").mkdir()
+    (tmp_path / "vlm" / "config.json").write_text("{}")
+    with pytest.raises(PolicyDirectoryError, match="is not a policy directory"):
+        policy.save_pretrained(tmp_path / "vlm", {}, "")
+    assert (tmp_path / "vlm" / "config.json").read_text() == "{}"
+
+
+def test_what_was_rounded_is_not_written(policy_dir: Path, tmp_path: Path) -> None:
+    rounded = VLAPolicy.from_pretrained(policy_dir, dtype="bfloat16")
+    with pytest.raises(ValueError, match="float32"):
+        rounded.save_pretrained(tmp_path / "other", {}, "")
+
+
+def test_a_policy_in_training_mode_is_written_as_it_acts(policy: VLAPolicy, tmp_path: Path) -> None:
+    policy.model.train()
+    policy.save_pretrained(tmp_path / "policy", {}, "# tiny\n")
+    VLAPolicy.from_pretrained(tmp_path / "policy")

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from backbone.families import FAMILIES
+from safetensors.torch import load_file, save_file
 from tiny import tiny_document
 from transformers import AutoConfig, AutoModelForImageTextToText, CLIPConfig, CLIPModel
 
@@ -75,9 +76,32 @@ def test_every_preset_makes_a_policy(path: Path, tmp_path: Path) -> None:
 def test_the_architecture_is_complete_and_says_nothing_of_origin_and_precision(family: str, tmp_path: Path) -> None:
     save_vlm(family, tmp_path / "vlm", torch.bfloat16, "")
     config = AutoConfig.from_pretrained(tmp_path / "vlm")
-    found = architecture(config)
+    found, dropped = architecture(config)
+    assert not dropped
     assert not {str(tmp_path), "bfloat16", "transformers_version"} & set(re.findall(r"[^\s'{},]+", repr(found)))
     assert without_provenance(backbone_configuration(found).to_dict()) == without_provenance(config.to_dict())
+
+
+def test_keys_of_other_times_are_left_out() -> None:
+    """As published configurations have them; transformers keeps and ignores them."""
+    config = backbone_configuration(FAMILIES["llava"]["config"])
+    document = {**config.to_dict(), "ignore_index": -100}
+    document["text_config"] = {**document["text_config"], "is_llama_config": True}
+    found, dropped = architecture(type(config)(**document))
+    assert set(dropped) == {"config.ignore_index", "config.text_config.is_llama_config"}
+    backbone_configuration(found)
+
+
+def test_a_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    save_vlm("llava", tmp_path / "vlm", torch.float32, "")
+    file = tmp_path / "vlm" / "model.safetensors"
+    tensors = load_file(file)
+    name = next(key for key in tensors if "q_proj" in key)
+    del tensors[name]
+    save_file(tensors, file, metadata={"format": "pt"})
+    preset = small_preset(next(path for path in PRESETS if path.stem == "llava"), tmp_path, "llava")
+    with pytest.raises(BackboneError, match=r"lacks 1 weights.*q_proj"):
+        assemble(preset, str(tmp_path / "vlm"), None, seed=0)
 
 
 def without_provenance(document: dict[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def test_an_unknown_key_is_named(family: str, part: str | None) -> None:
     document = deepcopy(ALL[family]["config"])
     (document if part is None else document[part])["hiden_size"] = 32
     path = "backbone.config" if part is None else f"backbone.config.{part}"
-    with pytest.raises(BackboneError, match=rf"unknown key {path}\.hiden_size; known: .*hidden_"):
+    with pytest.raises(BackboneError, match=rf"unknown key {path}\.hiden_size: "):
         backbone_configuration(document)
 
 
