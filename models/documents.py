@@ -1,7 +1,8 @@
-"""Documents that people write: YAML read and checked, every finding named with its file and key."""
+"""What people write and what is found in it: YAML read and checked, every finding named with its file and key."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,3 +45,9 @@ def findings(error: ValidationError) -> str:
     return "; ".join(
         f"{'.'.join(str(part) for part in item['loc']) or 'document'}: {item['msg']}" for item in error.errors()
     )
+
+
+def first_of(items: Sequence[str], most: int, separator: str = "; ") -> str:
+    """The first items in one line, and how many more there are."""
+    more = len(items) - most
+    return separator.join(items[:most]) + (f"{separator}and {more} more" if more > 0 else "")

@@ -19,7 +19,11 @@ from .spoken import Spoken, speak_actions
 
 @dataclass(frozen=True)
 class Frame:
-    """What is kept of a frame: features (1, 1, c, q, w) of its pictures, state (1, 1, S), CLIP's features (1, size)."""
+    """What is kept of a frame.
+
+    Pictures as (1, 1, c, q, w) for the backbone (none where actions do not depend on it), state (1, 1, S), CLIP's
+    features (1, size).
+    """
 
     images: Tensor
     state: Tensor | None
@@ -51,17 +55,15 @@ class History(ABC):
             continuous group (chunk, k) in [-1, 1] and probabilities of the binary group (chunk, m), of this frame.
         """
         model = self._model
-        features = model.config.fusion.features if model.config.fusion is not None else ("backbone",)
-        images = model.encode_pictures(pictures) if "backbone" in features or model.head is None else None
-        kept = pictures.new_zeros(len(pictures), 0, 0) if images is None else images
+        images = model.encode_pictures(pictures) if model.reads_backbone else pictures.new_zeros(len(pictures), 0, 0)
         self._frames.append(
             Frame(
-                kept[None, None],
+                images[None, None],
                 None if state is None else state[None, None],
                 model.clip_features(pictures[:1], self._instruction),
             )
         )
-        return self._answer()
+        return self._answer() if model.reads_backbone else self._act(None)
 
     @abstractmethod
     def _answer(self) -> tuple[Tensor, Tensor]:
@@ -92,8 +94,6 @@ class PostHistory(History):
 
     def _answer(self) -> tuple[Tensor, Tensor]:
         newest = self._frames[-1]
-        if newest.images.shape[3] == 0:  # the fusion takes nothing of the backbone
-            return self._act(None)
         self._features.append(self._model.backbone_features(newest.images, newest.state, self._instruction.prompt))
         return self._act(torch.cat(list(self._features), dim=1))
 
@@ -117,7 +117,7 @@ class PreHistory(History):
             return self._act(backbone)
         newest = self._frames[-1]
         model = self._model
-        tokens = None if model.action_tokens is None else model.action_tokens.expand(1, 1, -1, -1)
+        tokens = model.action_embeddings(1, 1)
         sequence = model.sequence(self._instruction.prompt, newest.images, newest.state, tokens, together=False)
         states = model.backbone.run(sequence, self._cache)
         self._features.append(model.read(sequence, states).flatten(2))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from .configuration import PolicyConfig
 from .modeling import EncodedInstruction, VLAModel
 from .prompt import EncodedPrompt, check_instruction, check_special_tokens, encode_prompts, parse_prompt
-from .text import encode
+from .text import encode, pad_rows
 
 
 class InstructionEncoder:
@@ -88,7 +87,4 @@ def encode_answers(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -
     for answer, row in zip(answers, rows, strict=True):
         if not row:
             raise ValueError(f"answer {answer!r} has no token")
-    ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.int64)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = torch.tensor(row, dtype=torch.int64)
-    return ids, [len(row) for row in rows]
+    return pad_rows(rows, 0), [len(row) for row in rows]

@@ -128,6 +128,11 @@ class VLAModel(nn.Module):
         """Precision of the weights."""
         return self.backbone.word_embedding.weight.dtype
 
+    @property
+    def reads_backbone(self) -> bool:
+        """Whether actions depend on the backbone at all; the fusion may take features of CLIP only."""
+        return self.config.fusion is None or "backbone" in self.config.fusion.features
+
     def parameter_count(self) -> int:
         """Number of parameters, all parts; shared ones count once."""
         return sum(parameter.numel() for parameter in self.parameters())
@@ -228,7 +233,7 @@ class VLAModel(nn.Module):
             pictures=length,
             action_tokens=0 if self.action_tokens is None else len(self.action_tokens),
         ).to(images.device)
-        actions = self._action_tokens(len(images), 1)
+        actions = self.action_embeddings(len(images), 1)
         states = self._state_tokens(None if state is None else state[:, -1:])
         images = self._as_placed(images, prompt).transpose(1, 2).flatten(1, 2)
         words = self.backbone.word_embedding(prompt.ids)
@@ -249,7 +254,7 @@ class VLAModel(nn.Module):
         if self.config.history == "video":
             sequence = self.video_sequence(prompt, images, state)
             return self.read(sequence, self.backbone.run(sequence)).flatten(2)
-        actions = self._action_tokens(batch, length)
+        actions = self.action_embeddings(batch, length)
         sequence = self.sequence(prompt, images, state, actions, together=self.config.history == "pre")
         return self.read(sequence, self.backbone.run(sequence)).view(batch, length, -1)
 
@@ -263,7 +268,7 @@ class VLAModel(nn.Module):
         """Features of windows of frames under b instructions, each (b, l, size); l is 1 with history "video"."""
         batch, length, cameras = observation.pictures.shape[:3]
         features: dict[str, Tensor] = {}
-        if self.config.fusion is None or "backbone" in self.config.fusion.features:
+        if self.reads_backbone:
             images = self.encode_pictures(observation.pictures.flatten(0, 2))
             images = images.view(batch, length, cameras, *images.shape[1:])
             features["backbone"] = self.backbone_features(images, observation.state, instruction.prompt)
@@ -291,7 +296,8 @@ class VLAModel(nn.Module):
         """(b, l, c, q, w), cameras in the order of the configuration -> in that of their places in the prompt."""
         return images[:, :, [self.config.cameras.index(name) for name in prompt.cameras]]
 
-    def _action_tokens(self, batch: int, length: int) -> Tensor | None:
+    def action_embeddings(self, batch: int, length: int) -> Tensor | None:
+        """The learnt action tokens for windows of frames, (b, l, n, d); None for a policy that has none."""
         return None if self.action_tokens is None else self.action_tokens.expand(batch, length, -1, -1)
 
     def _state_tokens(self, state: Tensor | None) -> Tensor | None:

@@ -25,14 +25,14 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .configuration import PolicyConfig
-from .documents import findings
+from .documents import findings, first_of
 from .errors import PolicyDirectoryError
 from .golden import GoldenVectors
 from .instruction import InstructionEncoder
 from .modeling import VLAModel
+from .text import read_tokenizer
 
 CONFIG, WEIGHTS, GOLDEN, TRAINING, CARD = (
     "config.json",
@@ -63,14 +63,17 @@ def load_policy(path: str | PathLike[str]) -> tuple[PolicyParts, GoldenVectors]:
     root = Path(path)
     if not root.is_dir():
         raise PolicyDirectoryError(f"policy directory {root} does not exist")
-    missing = [name for name in ENTRIES if not (root / name).exists()]
+    missing = _missing_entries(root)
     if missing:
         raise PolicyDirectoryError(f"policy directory {root} lacks {', '.join(missing)}")
     config = read_config(root / CONFIG)
-    clip_tokenizer = _load_tokenizer(root / CLIP_TOKENIZER) if config.clip is not None else None
+    tokenizer = read_tokenizer(root / TOKENIZER, PolicyDirectoryError, hub=False)
+    clip_tokenizer = (
+        read_tokenizer(root / CLIP_TOKENIZER, PolicyDirectoryError, hub=False) if config.clip is not None else None
+    )
     try:
         model = VLAModel(config)
-        encoder = InstructionEncoder(config, _load_tokenizer(root / TOKENIZER), clip_tokenizer)
+        encoder = InstructionEncoder(config, tokenizer, clip_tokenizer)
     except (ValueError, KeyError) as error:
         raise PolicyDirectoryError(f"{root / CONFIG}: no model can be built of it ({error})") from error
     load_weights(model, root / WEIGHTS)
@@ -113,9 +116,7 @@ def load_weights(model: VLAModel, path: Path) -> None:
         f"{name} is not finite" for name in sorted(tensors) if not bool(torch.isfinite(tensors[name]).all())
     ]
     if differences:
-        more = f"; and {len(differences) - 8} more" if len(differences) > 8 else ""
-        shown = "; ".join(differences[:8]) + more
-        raise PolicyDirectoryError(f"{path} does not fit {CONFIG}: {shown}")
+        raise PolicyDirectoryError(f"{path} does not fit {CONFIG}: {first_of(differences, 8)}")
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(tensors[name])
@@ -143,14 +144,15 @@ def save_policy(
     adapters = [name for name in stored_tensors(parts.model) if ".lora_" in name]
     if adapters:
         raise PolicyDirectoryError(f"{target}: {adapters[0]} is a LoRA adapter; fold adapters in with merge_lora first")
-    if target.exists() and not all((target / name).exists() for name in ENTRIES):
+    if target.exists() and _missing_entries(target):
         raise PolicyDirectoryError(f"{target} exists and is not a policy directory; it is left as it is")
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         staging.chmod(0o755)
         (staging / CONFIG).write_text(parts.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        weights = {name: _as_stored(tensor) for name, tensor in stored_tensors(parts.model).items()}
+        tensors = stored_tensors(parts.model)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(weights, staging / WEIGHTS, metadata={"format": "pt"})
         parts.encoder.tokenizer.save_pretrained(staging / TOKENIZER)
         if parts.encoder.clip_tokenizer is not None:
@@ -166,15 +168,5 @@ def save_policy(
             shutil.rmtree(staging)
 
 
-def _as_stored(tensor: Tensor) -> Tensor:
-    """Contiguous, on the CPU, floating point as float32."""
-    tensor = tensor.detach().cpu().contiguous()
-    return tensor.float() if tensor.is_floating_point() else tensor
-
-
-def _load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise PolicyDirectoryError(f"{path}: not a readable tokenizer ({error})") from error
-    return tokenizer
+def _missing_entries(root: Path) -> list[str]:
+    return [name for name in ENTRIES if not (root / name).exists()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,9 @@ import torch
 from safetensors import SafetensorError
 from transformers import (
     AutoModelForImageTextToText,
-    AutoTokenizer,
     CLIPModel,
     PretrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
 from transformers.image_processing_utils import BaseImageProcessor
 
@@ -27,6 +24,7 @@ from .instruction import InstructionEncoder
 from .modeling import VLAModel
 from .policy import VLAPolicy
 from .policy_directory import PolicyParts
+from .text import read_tokenizer
 
 # What a released configuration says of its origin and of how it was stored, which is nothing of the architecture.
 PROVENANCE = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
@@ -60,8 +58,9 @@ def assemble(preset: Path, backbone: str, clip: str | None, seed: int) -> VLAPol
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = VLAModel(config, vlm, clip_model)
-        clip_tokenizer = _load_tokenizer(clip) if clip is not None else None
-        encoder = InstructionEncoder(config, _load_tokenizer(backbone), clip_tokenizer)
+        tokenizer = read_tokenizer(backbone, BackboneError, hub=True)
+        clip_tokenizer = read_tokenizer(clip, BackboneError, hub=True) if clip is not None else None
+        encoder = InstructionEncoder(config, tokenizer, clip_tokenizer)
     except BackboneError:
         raise
     except ValueError as error:
@@ -120,7 +119,7 @@ def architecture(config: PretrainedConfig) -> tuple[dict[str, Any], list[str]]:
             if key not in PROVENANCE
         }
 
-    document = cleaned(copy.deepcopy(config.to_diff_dict()))
+    document = cleaned(config.to_diff_dict())
     dropped = list(unknown_keys("config", document, type(config)))
     for _, part, key in dropped:
         del part[key]
@@ -139,11 +138,3 @@ def _load(kind: Any, name: str) -> Any:
     if missing:
         raise BackboneError(f"{name} lacks {len(missing)} weights, such as {', '.join(missing[:5])}")
     return model
-
-
-def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"{name}: no tokenizer can be read there ({error})") from error
-    return tokenizer

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from .text import pad_rows
+
 INSTRUCTION, STATE, ACTION = "instruction", "state", "action"
 
 
@@ -135,10 +137,5 @@ def encode_prompts(
         pieces = [list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
         rows.append([token for piece in pieces for token in piece])
         lengths.append(tuple(len(piece) for piece in pieces))
-    longest = max(len(row) for row in rows)
-    ids = torch.zeros((len(rows), longest), dtype=torch.int64)
-    boundary = torch.zeros((len(rows), longest), dtype=torch.bool)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = torch.tensor(row, dtype=torch.int64)
-        boundary[number, : len(row)] = torch.tensor([token in ends for token in row])
-    return EncodedPrompt(parts, ids, boundary, tuple(lengths))
+    boundary = pad_rows([[token in ends for token in row] for row in rows], 0).bool()
+    return EncodedPrompt(parts, pad_rows(rows, 0), boundary, tuple(lengths))

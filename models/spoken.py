@@ -72,22 +72,8 @@ def action_token_loss(
     ids = action_ids(_bins(model), continuous, binary)
     width = continuous.shape[-1] + binary.shape[-1]
     counts = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.repeat_interleave(width, dim=-1)
-    return answer_loss(model, images, state, prompt, ids, counts, together=model.config.history == "pre")
-
-
-def answer_loss(
-    model: VLAModel,
-    images: Tensor,
-    state: Tensor | None,
-    prompt: EncodedPrompt,
-    ids: Tensor,
-    counts: Tensor,
-    *,
-    together: bool,
-    lengths: Several[int] | None = None,
-) -> Tensor:
-    """Cross-entropy of what `answer_logits` foretells; see there for the arguments."""
-    return token_loss(*answer_logits(model, images, state, prompt, ids, counts, together=together, lengths=lengths))
+    together = model.config.history == "pre"
+    return token_loss(*answer_logits(model, images, state, prompt, ids, counts, together=together))
 
 
 def answer_logits(

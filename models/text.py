@@ -1,11 +1,17 @@
-"""Instructions as tokens: right-padded batches, and a small tokenizer trained on the task's own sentences."""
+"""Tokenizers, released or trained on a task's own sentences, and right-padded batches of tokens."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from os import PathLike
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from .errors import MobileVLAError
 
 PAD, BOS, UNK, EOS = "<pad>", "<s>", "<unk>", "</s>"
 
@@ -40,6 +46,24 @@ def train_tokenizer(sentences: Iterable[str], vocab_size: int, max_length: int) 
     )
 
 
+def read_tokenizer(source: str | PathLike[str], error: type[MobileVLAError], *, hub: bool) -> PreTrainedTokenizerBase:
+    """A released tokenizer.
+
+    Args:
+        source: directory, or hub id.
+        error: what is raised.
+        hub: whether `source` may be a hub id.
+
+    Raises:
+        MobileVLAError: of the kind given; no tokenizer can be read there.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, local_files_only=not hub)
+    except (OSError, ValueError) as reason:
+        raise error(f"{source}: not a readable tokenizer ({reason})") from reason
+    return tokenizer
+
+
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> tuple[Tensor, Tensor]:
     """Encode texts to right-padded ids and mask, both int64 (b, longest).
 
@@ -53,10 +77,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length:
     for text, ids in zip(texts, encoded, strict=True):
         if len(ids) > max_length:
             raise ValueError(f"instruction of {len(ids)} tokens is longer than the {max_length} allowed: {text!r}")
-    longest = max(len(ids) for ids in encoded)
-    input_ids = torch.full((len(encoded), longest), int(tokenizer.pad_token_id), dtype=torch.int64)
-    mask = torch.zeros((len(encoded), longest), dtype=torch.int64)
-    for row, ids in enumerate(encoded):
-        input_ids[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
-        mask[row, : len(ids)] = 1
-    return input_ids, mask
+    mask = pad_sequence([torch.ones(len(ids), dtype=torch.int64) for ids in encoded], batch_first=True)
+    return pad_rows(encoded, int(tokenizer.pad_token_id)), mask
+
+
+def pad_rows(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+    """Rows of ids -> int64 (b, longest), right-padded with `value`."""
+    tensors = [torch.tensor(row, dtype=torch.int64) for row in rows]
+    return pad_sequence(tensors, batch_first=True, padding_value=value)

@@ -38,9 +38,9 @@ class DecoderCache:
 class Backbone(nn.Module, ABC):
     """Base of all backbones. A subclass names the parts of its model; where a family differs, it overrides a step.
 
-    What must be there: `word_embedding`, `text_tower`, `vision_tower`, `encode_images`.
-    What has a default that suits causal decoders with one-dimensional positions: `hidden_size`, `text_config`,
-    `image_size`, `max_length`, `first_position`, `positions`, `attention_blocks`, `decode`, `logits`.
+    What must be there: `text_tower`, `vision_tower`, `encode_images`.
+    What has a default that suits causal decoders with one-dimensional positions: `word_embedding`, `hidden_size`,
+    `text_config`, `image_size`, `max_length`, `first_position`, `positions`, `attention_blocks`, `decode`, `logits`.
     """
 
     # transformers' models name their parts by attributes that no type tells of.
@@ -65,9 +65,9 @@ class Backbone(nn.Module, ABC):
             model.set_output_embeddings(nn.Identity())
 
     @property
-    @abstractmethod
     def word_embedding(self) -> nn.Embedding:
         """Token ids -> embeddings as the decoder takes them."""
+        return self.text_tower.embed_tokens  # type: ignore[return-value]
 
     @property
     @abstractmethod

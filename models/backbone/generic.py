@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -66,8 +67,7 @@ class GenericBackbone(Backbone):
     @override
     def attention_blocks(self, sequence: Sequence) -> Tensor | None:
         """A picture's tokens see each other where the model marks them by `token_type_ids`."""
-        marks = "token_type_ids" in inspect.signature(self.model.forward).parameters
-        return picture_of(sequence) if marks else None
+        return picture_of(sequence) if self._marks_pictures else None
 
     @override
     def positions(self, sequence: Sequence, start: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,6 +117,10 @@ class GenericBackbone(Backbone):
     def _vision_config(self) -> Any:
         return self.model.config.vision_config
 
-    @property
+    @cached_property
+    def _marks_pictures(self) -> bool:
+        return "token_type_ids" in inspect.signature(self.model.forward).parameters
+
+    @cached_property
     def _arguments_asked(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(self.model.base_model.get_image_features).parameters

@@ -26,11 +26,6 @@ class IdeficsBackbone(Backbone):
 
     @property
     @override
-    def word_embedding(self) -> nn.Embedding:
-        return self.text_tower.embed_tokens  # type: ignore[return-value]
-
-    @property
-    @override
     def text_tower(self) -> nn.Module:
         return self.model.model  # type: ignore[no-any-return]
 

@@ -18,11 +18,6 @@ class LlavaBackbone(Backbone):
 
     @property
     @override
-    def word_embedding(self) -> nn.Embedding:
-        return self.text_tower.embed_tokens  # type: ignore[return-value]
-
-    @property
-    @override
     def text_tower(self) -> nn.Module:
         return self.model.model.language_model  # type: ignore[no-any-return]
 

@@ -61,13 +61,14 @@ def find_backbone(name: str) -> type[Backbone]:
     Raises:
         BackboneError: there is none; the known ones are named.
     """
+    if name in _REGISTRY:
+        return _REGISTRY[name]
     declared = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    if name not in _REGISTRY and name in declared:
-        declared[name].load()
-        if name not in _REGISTRY:
-            raise BackboneError(f"entry point {declared[name].value} registers no backbone {name!r}")
-    if name not in _REGISTRY:
+    if name not in declared:
         raise BackboneError(f"unknown backbone {name!r}; known: {', '.join(sorted({*_REGISTRY, *declared}))}")
+    declared[name].load()
+    if name not in _REGISTRY:
+        raise BackboneError(f"entry point {declared[name].value} registers no backbone {name!r}")
     return _REGISTRY[name]
 
 

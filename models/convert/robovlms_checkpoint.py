@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..documents import first_of
 from ..errors import ConversionError
 from .robovlms_config import LoraSettings
 
@@ -52,7 +53,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     tensors = {str(key): value for key, value in document.items()}
     odd = [f"{key} ({type(value).__name__})" for key, value in tensors.items() if not isinstance(value, Tensor)]
     if odd or not tensors:
-        raise ConversionError(f"{path} holds no state dict: {_listing(odd) or 'it is empty'}")
+        raise ConversionError(f"{path} holds no state dict: {first_of(odd, SHOWN) or 'it is empty'}")
     return _without_wrappers(tensors)
 
 
@@ -142,7 +143,7 @@ def _drop_second_copy(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor],
             differing.append(f"{key} differs from {first}" if first in kept else f"{key} has no counterpart {first}")
         dropped[key] = "a second copy of the adapted backbone, equal to the first"
     if differing:
-        raise ConversionError(f"copies of one tensor differ: {_listing(sorted(differing))}")
+        raise ConversionError(f"copies of one tensor differ: {first_of(sorted(differing), SHOWN)}")
     return kept, dropped
 
 
@@ -167,8 +168,3 @@ def _same(first: Tensor, second: Tensor) -> bool:
     if first.dtype != second.dtype or first.shape != second.shape:
         return False
     return torch.equal(first.flatten().view(torch.uint8), second.flatten().view(torch.uint8))
-
-
-def _listing(findings: list[str]) -> str:
-    more = len(findings) - SHOWN
-    return "; ".join(findings[:SHOWN]) + (f"; and {more} more" if more > 0 else "")

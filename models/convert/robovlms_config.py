@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from transformers import PreTrainedTokenizerBase
 
 from ..configuration import PolicyConfig
+from ..documents import findings
 from ..errors import ConversionError
 from . import robovlms_keys as keys
 from .document import Section, read_json
@@ -122,8 +123,7 @@ class _Translator:
         try:
             config = PolicyConfig.model_validate(document)
         except ValidationError as error:
-            findings = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-            raise ConversionError(f"the configuration makes no policy: {findings}") from error
+            raise ConversionError(f"the configuration makes no policy: {findings(error)}") from error
         return Translation(config, lora, tuple(self._notes))
 
     @property

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from ..errors import ConversionError
 from ..prompt import ACTION, INSTRUCTION, encode_prompts, parse_prompt
+from ..text import read_tokenizer
 
 _SAMPLE = "push the red block"
 # ActionTokenizer leaves this many ids free between its bins and the vocabulary's end, for no reason that it gives.
@@ -30,11 +31,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
             f"tokenizer.pretrained_model_name_or_path is {path!r}, which is no directory here ({Path.cwd()}): "
             "download the model that was fine-tuned, or write into the configuration where it lies"
         )
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ConversionError(f"tokenizer.pretrained_model_name_or_path: no readable tokenizer ({error})") from error
-    return tokenizer
+    return read_tokenizer(path, ConversionError, hub=False)
 
 
 def continuous_prompt(tokenizer: PreTrainedTokenizerBase, cameras: Sequence[str], *, action_tokens: bool) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ..documents import first_of
 from ..errors import ConversionError
 from ..modeling import VLAModel
 from ..policy_directory import stored_tensors
@@ -29,7 +30,6 @@ _UNNEEDED = (
 _LANGUAGE_HEAD = "backbone.text_model.lm_head.weight"
 _WORDS = "backbone.text_model.model.embed_tokens.weight"
 _ACTION_TOKEN = "action_token"
-SHOWN = 8
 
 
 def our_name(name: str) -> str:
@@ -78,8 +78,7 @@ def fill(model: VLAModel, tensors: Mapping[str, Tensor]) -> dict[str, str]:
     ]
     findings += [f"{name} is not finite" for name, tensor in sources.values() if not bool(tensor.isfinite().all())]
     if findings:
-        more = f"; and {len(findings) - SHOWN} more" if len(findings) > SHOWN else ""
-        raise ConversionError(f"checkpoint and configuration do not fit: {'; '.join(findings[:SHOWN])}{more}")
+        raise ConversionError(f"checkpoint and configuration do not fit: {first_of(findings, 8)}")
     with torch.no_grad():
         for ours, (_, tensor) in sources.items():
             expected[ours].copy_(tensor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal, get_args
 
 from torch import nn
@@ -65,6 +64,11 @@ def parameter_groups(model: VLAModel) -> dict[Group, dict[str, nn.Parameter]]:
     return {group: parameters for group, parameters in groups.items() if parameters}
 
 
+def decoder_blocks(backbone: Backbone) -> list[nn.Module]:
+    """The decoder's blocks, first one first."""
+    return list(backbone.text_tower.layers)  # type: ignore[arg-type]
+
+
 def is_adapter(name: str) -> bool:
     """Whether a parameter of this name is part of an adapter that peft put in."""
     return not {"lora_A", "lora_B"}.isdisjoint(name.split("."))
@@ -89,11 +93,7 @@ def _decoder_members(backbone: Backbone) -> set[int]:
         return _identities(tower)
     # Idefics keeps its decoder, vision tower and cross-attention side by side in one module.
     norms = [part for part in tower.children() if "norm" in type(part).__name__.lower()]
-    return _identities(*_blocks(tower), *norms)
-
-
-def _blocks(tower: nn.Module) -> Iterable[nn.Module]:
-    return tower.layers  # type: ignore[return-value]
+    return _identities(*decoder_blocks(backbone), *norms)
 
 
 def _identities(*modules: nn.Module | None) -> set[int]:

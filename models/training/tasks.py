@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..configuration import Strict
 from ..errors import TrainingConfigError
-from ..loss import LossKind, action_loss
+from ..loss import LossKind, action_loss, token_loss
 from ..modeling import EncodedInstruction, Observation, VLAModel
 from ..prompt import ACTION, STATE, EncodedPrompt, Slot
-from ..spoken import action_token_loss, answer_loss
+from ..spoken import action_token_loss, answer_logits
 
 TOTAL = "loss"
 
@@ -187,18 +187,12 @@ def _spoken_action_loss(model: VLAModel, batch: ActionBatch) -> Tensor:
 def _vision_language_loss(model: VLAModel, batch: VisionLanguageBatch) -> Tensor:
     _check_vision_language_batch(model, batch)
     images = _as_cameras(model, _encode(model, batch.pictures.unsqueeze(1)), batch.prompt.cameras)
-    lengths = torch.tensor(batch.lengths, device=batch.answer.device)
-    counts = torch.arange(batch.answer.shape[1], device=batch.answer.device) < lengths.unsqueeze(1)
-    return answer_loss(
-        model,
-        images,
-        None,
-        batch.prompt,
-        batch.answer.unsqueeze(1),
-        counts.unsqueeze(1),
-        together=False,
-        lengths=batch.lengths,
+    answer = batch.answer.unsqueeze(1)
+    counts = torch.ones_like(answer, dtype=torch.bool)
+    logits, ids = answer_logits(
+        model, images, None, batch.prompt, answer, counts, together=False, lengths=batch.lengths
     )
+    return token_loss(logits, ids)
 
 
 def _encode(model: VLAModel, pictures: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from ..configuration import Strict
 from ..errors import TrainingConfigError
 from ..modeling import VLAModel
-from .groups import ADDED, Group, parameter_groups
+from .groups import ADDED, Group, decoder_blocks, parameter_groups
 
 _SWITCHES: tuple[Group, ...] = ("embeddings", "language_head", "vision", "connector", "resampler", "clip")
 
@@ -97,17 +97,12 @@ def trainable_names(model: VLAModel, config: TrainableConfig) -> set[str]:
     if config.decoder == "all":
         names |= groups["decoder"].keys()
     elif config.decoder != "none":
-        last = decoder_blocks(model)[-config.decoder :]
+        last = decoder_blocks(model.backbone)[-config.decoder :]
         members = {id(parameter) for block in last for parameter in block.parameters()}
         names |= {name for name, parameter in groups["decoder"].items() if id(parameter) in members}
     if config.lora is not None:
         names |= groups.get("lora", {}).keys()
     return names
-
-
-def decoder_blocks(model: VLAModel) -> list[nn.Module]:
-    """The decoder's blocks, first one first."""
-    return list(model.backbone.text_tower.layers)  # type: ignore[arg-type]
 
 
 def merge_lora(model: VLAModel) -> None:
@@ -139,7 +134,7 @@ def _check_groups(model: VLAModel, config: TrainableConfig) -> None:
             tied = switch == "language_head" and model.config.backbone.language_head
             reason = "its language head is tied to the embeddings" if tied else f"the model has no {switch}"
             raise TrainingConfigError(f"trainable.{switch} is true, but {reason}; it has {', '.join(groups)}")
-    count = len(decoder_blocks(model))
+    count = len(decoder_blocks(model.backbone))
     if isinstance(config.decoder, int) and config.decoder > count:
         raise TrainingConfigError(f"trainable.decoder asks for the {config.decoder} last blocks, the model has {count}")
     for group in config.lora.groups if config.lora is not None else ():
@@ -209,7 +204,7 @@ def _set_checkpointing(model: VLAModel, config: TrainableConfig) -> None:
     if hasattr(vlm, "_require_grads_hooks"):
         vlm.disable_input_require_grads()
     name = type(vlm).__name__
-    if not all(_checkpoints(block) for block in decoder_blocks(model)):
+    if not all(_checkpoints(block) for block in decoder_blocks(model.backbone)):
         raise TrainingConfigError(f"trainable.gradient_checkpointing: the decoder of {name} does not support it")
     vision = any(parameter.requires_grad for parameter in model.backbone.vision_tower.parameters())
     if vision and not any(_checkpoints(module) for module in model.backbone.vision_tower.modules()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from ..configuration import PolicyConfig, Strict
-from ..documents import read_yaml, validate
+from ..documents import first_of, read_yaml, validate
 from ..errors import TrainingConfigError
 from ..modeling import EncodedInstruction, Observation, VLAModel
 from ..prompt import ACTION, EncodedPrompt, Slot, Words, parse_prompt
@@ -206,7 +206,7 @@ def random_vision_language_batch(model: VLAModel) -> VisionLanguageBatch:
     return VisionLanguageBatch(
         torch.randint(256, shape, dtype=torch.uint8, device=model.device),
         _random_prompt(model, parts),
-        torch.randint(_vocabulary(model), (SAMPLES, max(lengths)), device=model.device),
+        torch.randint(model.backbone.vocabulary_size, (SAMPLES, max(lengths)), device=model.device),
         lengths,
     )
 
@@ -235,11 +235,12 @@ def gradient_notes(report: GradientReport) -> list[str]:
     """What else there is to say, a sentence each: losses, nudged, unused and zero parameters."""
     notes = [", ".join(f"{name} {value:.4g}" for name, value in report.losses.items())]
     if report.nudged:
-        notes.append(f"zero, moved for the check because a factor of zero passes no gradient: {_shown(report.nudged)}")
+        nudged = first_of(report.nudged, _SHOWN, ", ")
+        notes.append(f"zero, moved for the check because a factor of zero passes no gradient: {nudged}")
     if report.unused:
-        notes.append(f"trainable, but the loss does not depend on them: {_shown(report.unused)}")
+        notes.append(f"trainable, but the loss does not depend on them: {first_of(report.unused, _SHOWN, ', ')}")
     if report.zero:
-        notes.append(f"trainable, with a gradient of zeros here: {_shown(report.zero)}")
+        notes.append(f"trainable, with a gradient of zeros here: {first_of(report.zero, _SHOWN, ', ')}")
     return notes
 
 
@@ -257,7 +258,9 @@ def _judge(
         verdict = "not finite"
     elif trains and norm == 0.0:
         verdict = "no gradient"
-        failures.append(f"group {group} is to train and gets no gradient at all: {_shown(sorted(trains))}")
+        failures.append(
+            f"group {group} is to train and gets no gradient at all: {first_of(sorted(trains), _SHOWN, ', ')}"
+        )
     elif not cut.isdisjoint(members):
         verdict = "cut off in part"
     elif trains - gradients.keys():
@@ -282,7 +285,7 @@ def _failures(
             name for name, gradient in gradients.items() if not bool(gradient.isfinite().all())
         ],
     }
-    return [f"{what}: {_shown(names)}" for what, names in findings.items() if names]
+    return [f"{what}: {first_of(names, _SHOWN, ', ')}" for what, names in findings.items() if names]
 
 
 def _that_matter(model: VLAModel, tasks: TasksConfig, seed: int, names: list[str]) -> list[str]:
@@ -314,21 +317,11 @@ def _changed(parameters: Collection[nn.Parameter], seed: int) -> Iterator[None]:
                 parameter.copy_(values)
 
 
-def _vocabulary(model: VLAModel) -> int:
-    return model.backbone.word_embedding.num_embeddings
-
-
 def _random_prompt(model: VLAModel, parts: tuple[Words | Slot, ...]) -> EncodedPrompt:
     """Prompts of different lengths: 2 tokens for each stretch of words in the first, 3 in the second, ..."""
     stretches = sum(isinstance(part, Words) for part in parts)
     lengths = tuple((2 + sample,) * stretches for sample in range(SAMPLES))
-    ids = torch.randint(_vocabulary(model), (SAMPLES, max(map(sum, lengths))), device=model.device)
+    ids = torch.randint(model.backbone.vocabulary_size, (SAMPLES, max(map(sum, lengths))), device=model.device)
     for row, length in zip(ids, lengths, strict=True):
         row[sum(length) :] = 0
     return EncodedPrompt(parts, ids, torch.zeros_like(ids, dtype=torch.bool), lengths)
-
-
-def _shown(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny import tiny_document
 from torch import Tensor
 
 from mobile_vla_models.history import begin_history
@@ -42,11 +43,7 @@ def rolled_out(policy: VLAPolicy, run: Observation) -> list[tuple[Tensor, Tensor
     return [history.step(picture, state) for picture, state in zip(run.pictures[0], states, strict=True)]
 
 
-@pytest.mark.parametrize("head", ["lstm", "gpt", "fc"])
-@pytest.mark.parametrize("changes", [PLAIN, RICH], ids=["plain", "two_cameras_and_state"])
-@pytest.mark.parametrize("history", ["post", "pre", "video", "none"])
-def test_each_step_is_the_window_that_ends_there(history: str, changes: dict[str, Any], head: str) -> None:
-    policy = build(document("kosmos2", head, history, **changes))
+def assert_each_step_is_its_window(policy: VLAPolicy) -> None:
     run = observe(policy.config, 1, STEPS)
     encoded = policy.encoder(policy.model, SENTENCES[:1])
     for step, (continuous, binary) in enumerate(rolled_out(policy, run)):
@@ -56,16 +53,28 @@ def test_each_step_is_the_window_that_ends_there(history: str, changes: dict[str
         torch.testing.assert_close(binary, logits[0, -1].sigmoid(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("head", ["lstm", "gpt", "fc"])
+@pytest.mark.parametrize("changes", [PLAIN, RICH], ids=["plain", "two_cameras_and_state"])
+@pytest.mark.parametrize("history", ["post", "pre", "video", "none"])
+def test_each_step_is_the_window_that_ends_there(history: str, changes: dict[str, Any], head: str) -> None:
+    policy = build(document("kosmos2", head, history, **changes))
+    assert_each_step_is_its_window(policy)
+
+
 @pytest.mark.parametrize("family", ["paligemma2", "gemma3", "qwen3_vl", "idefics", "llava"])
 def test_frames_in_one_sequence_go_on_from_what_is_kept(family: str) -> None:
     """Keys and values while the window fills, pictures encoded before once it is full; for all kinds of attention."""
     policy = build(document(family, "lstm", "pre"))
-    run = observe(policy.config, 1, STEPS)
-    encoded = policy.encoder(policy.model, SENTENCES[:1])
-    for step, (continuous, _) in enumerate(rolled_out(policy, run)):
-        with torch.inference_mode():
-            expected, _ = policy.model(window_of(run, step, WINDOW), encoded)
-        torch.testing.assert_close(continuous, expected[0, -1], rtol=1e-4, atol=1e-6)
+    assert_each_step_is_its_window(policy)
+
+
+@pytest.mark.parametrize("history", ["post", "pre", "none"])
+def test_a_policy_that_reads_clip_only_needs_no_backbone(history: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {**tiny_document(), "history": history, "window": 1 if history == "none" else WINDOW}
+    content["fusion"] = {"features": ["clip_image", "clip_text"], "hidden_size": 16, "dropout": 0.0}
+    policy = build(content)
+    monkeypatch.setattr(type(policy.model.backbone), "encode_images", None)
+    assert_each_step_is_its_window(policy)
 
 
 @pytest.mark.parametrize("family", ["kosmos2", "paligemma", "gemma3", "qwen3_vl", "idefics"])
@@ -129,12 +138,7 @@ def test_pooled_features_take_the_same_way(history: str, source: str) -> None:
             prompt="<s>{front}{instruction}</s>",
         )
     )
-    run = observe(policy.config, 1, STEPS)
-    encoded = policy.encoder(policy.model, SENTENCES[:1])
-    for step, (continuous, _) in enumerate(rolled_out(policy, run)):
-        with torch.inference_mode():
-            expected, _ = policy.model(window_of(run, step, WINDOW), encoded)
-        torch.testing.assert_close(continuous, expected[0, -1], rtol=1e-4, atol=1e-6)
+    assert_each_step_is_its_window(policy)
 
 
 @pytest.mark.parametrize("changes", [PLAIN, RICH], ids=["plain", "two_cameras_and_state"])

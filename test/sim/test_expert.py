@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_commands_change_gradually_while_the_target_is_in_view(runs: list[tuple[
     changes = [
         (abs(after.linear_x - before.linear_x), abs(after.angular_z - before.angular_z))
         for _, run in runs
-        for before, after, seen in zip(run.commands, run.commands[1:], run.visible[1:], strict=False)
+        for (before, after), seen in zip(pairwise(run.commands), run.visible[1:], strict=True)
         if seen and after != Velocity(0.0, 0.0)
     ]
     linear, angular = np.array(changes).T

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from native import run_native
@@ -61,10 +63,7 @@ def test_going_on_from_a_cache_is_one_pass(family: str) -> None:
     ends = [prefix, *range(prefix + 1, length + 1)]
     with torch.no_grad():
         whole = backbone.run(sequence)
-        parts = [
-            backbone.run(part_of(backbone, sequence, start, stop), cache)
-            for start, stop in zip([0, *ends], ends, strict=False)
-        ]
+        parts = [backbone.run(part_of(backbone, sequence, start, stop), cache) for start, stop in pairwise([0, *ends])]
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=TOLERANCE, atol=TOLERANCE)
 
 

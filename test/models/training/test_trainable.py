@@ -26,9 +26,9 @@ from transformers.pytorch_utils import Conv1D
 from mobile_vla_models.errors import TrainingConfigError
 from mobile_vla_models.modeling import VLAModel
 from mobile_vla_models.policy_directory import load_weights, stored_tensors
-from mobile_vla_models.training.groups import ADDED, parameter_groups
+from mobile_vla_models.training.groups import ADDED, decoder_blocks, parameter_groups
 from mobile_vla_models.training.tasks import training_loss
-from mobile_vla_models.training.trainable import decoder_blocks, merge_lora, set_trainable, trainable_names
+from mobile_vla_models.training.trainable import merge_lora, set_trainable, trainable_names
 from mobile_vla_models.training.verify import random_action_batch, random_losses
 
 
@@ -70,7 +70,7 @@ def test_an_untied_language_head_trains_alone() -> None:
 def test_the_last_blocks_train_without_those_before_and_the_norm(family: str) -> None:
     model = build(document(family))
     set_trainable(model, trainable(decoder=1))
-    first, last = decoder_blocks(model)
+    first, last = decoder_blocks(model.backbone)
     assert all(parameter.requires_grad for parameter in last.parameters())
     assert not any(parameter.requires_grad for parameter in first.parameters())
     count = sum(parameter.requires_grad for parameter in parameter_groups(model)["decoder"].values())
@@ -187,7 +187,7 @@ def test_lora_leaves_alone_what_is_read_and_never_called() -> None:
 
 def test_lora_is_on_conv1d_too() -> None:
     model = build()
-    layer: Any = decoder_blocks(model)[0]
+    layer: Any = decoder_blocks(model.backbone)[0]
     conv = Conv1D(layer.ffn.fc1.out_features, layer.ffn.fc1.in_features)
     layer.ffn.fc1 = conv
     with pytest.warns(UserWarning, match="fan_in_fan_out"):
@@ -269,7 +269,7 @@ class SavedBytes:
     def __init__(self, model: VLAModel) -> None:
         self._weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
         self._kept: dict[int, Tensor] = {}
-        blocks = [*decoder_blocks(model), *_vision_blocks(model)]
+        blocks = [*decoder_blocks(model.backbone), *_vision_blocks(model)]
         self._handles = [block.register_forward_pre_hook(self._keep_input, with_kwargs=True) for block in blocks]
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self._keep, lambda tensor: tensor)
 
@@ -333,7 +333,7 @@ def test_checkpointed_blocks_are_computed_again_in_the_backward_pass(on: bool) -
     model = build().train()
     set_trainable(model, trainable(decoder="all", vision=True, gradient_checkpointing=on))
     calls: list[nn.Module] = []
-    inner = [block.self_attn for block in (*decoder_blocks(model), *_vision_blocks(model))]
+    inner = [block.self_attn for block in (*decoder_blocks(model.backbone), *_vision_blocks(model))]
     for module in inner:
         module.register_forward_hook(lambda module, args, output: calls.append(module))  # type: ignore[union-attr]
     loss = random_losses(model, tasks(), 0)["loss"]
@@ -357,7 +357,7 @@ def test_checkpointing_can_be_switched_off_and_is_off_in_evaluation() -> None:
     model = build().train()
     set_trainable(model, trainable(decoder="all", gradient_checkpointing=True))
     calls: list[int] = []
-    decoder_blocks(model)[0].self_attn.register_forward_hook(lambda *_: calls.append(1))  # type: ignore[union-attr, operator]
+    decoder_blocks(model.backbone)[0].self_attn.register_forward_hook(lambda *_: calls.append(1))  # type: ignore[union-attr, operator]
     model.eval()
     random_losses(model, tasks(), 0)["loss"].backward()
     assert len(calls) == 1
