@@ -1,6 +1,7 @@
 # make demo   a simulated robot follows three instructions; video and plots in out/demo
 # make test   lint, types and every test
 # make bench  what keeping keys, values and pictures saves; gradient checkpointing
+# make bench-full  a full-size checkpoint (16 GB on disk): inspect, convert, load and run it, beside the naive way
 # make venv   only the environment, in .venv
 # make clean  removes what the others made, but not recordings, trainings and the environment
 
@@ -12,7 +13,7 @@ export MUJOCO_GL ?= egl
 # A sourced ROS distribution would be mixed with the ROS 2 of the environment.
 unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
 
-.PHONY: demo test lint types unit end-to-end bench venv clean
+.PHONY: demo test lint types unit end-to-end bench bench-full venv clean
 
 demo: venv
 	$(BIN)/python -m mobile_vla_ros.demo
@@ -36,6 +37,9 @@ end-to-end: venv
 
 bench: venv
 	$(BIN)/mobile-vla benchmark
+
+bench-full: venv
+	$(BIN)/mobile-vla benchmark-checkpoint --folder out/bench_full
 
 venv:
 	@requirements/install.sh

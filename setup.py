@@ -43,6 +43,8 @@ setup(
         # No lower bound for torch beside the one of transformers: whatever build a machine has is kept.
         "policy": [
             "torch",
+            "accelerate",
+            "rich",
             "transformers>=5.5.4",
             "tokenizers",
             "safetensors",

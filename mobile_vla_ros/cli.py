@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from mobile_vla_models import MobileVLAError
 
+from . import cli_convert
 from .share import SHIPPED_POLICY, share_path
 from .sim.gl import RendererError
 
@@ -26,8 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-convert = typer.Typer(help="Convert policies of other frameworks.", no_args_is_help=True)
-app.add_typer(convert, name="convert")
+app.add_typer(cli_convert.app, name="convert")
 
 Seed = Annotated[int, typer.Option(min=0, help="of the random series; the same seed gives the same result")]
 Workers = Annotated[int, typer.Option(min=1, help="processes")]
@@ -164,21 +164,34 @@ def benchmark(
     run(threads, repeats)
 
 
-@convert.command()
-def robovlms(
-    out_dir: Annotated[Path, typer.Argument(help="policy directory to write")],
-    *,
-    config: Annotated[Path, typer.Option(help="RoboVLMs' JSON; paths in it lead from the working directory")],
-    checkpoint: Annotated[Path, typer.Option(help="file of weights that RoboVLMs or DeepSpeed's converter saved")],
-    dt: Annotated[float, typer.Option(min=0.0, help="s between frames of its data; RoboVLMs' files do not say it")],
+@app.command()
+def benchmark_checkpoint(
+    folder: Annotated[Path, typer.Option(help="for 8 GB of random weights, kept, and up to 8 GB at a time")],
+    threads: Annotated[int, typer.Option(min=1, help="of torch, on the CPU")] = 2,
+    frames: Annotated[int, typer.Option(min=2, help="of the simulated camera, to measure errors on")] = 4,
 ) -> None:
-    """Make a policy directory of what RoboVLMs saved."""
-    from mobile_vla_models.convert import read_robovlms
-    from mobile_vla_models.convert.summary import conversion_summary
+    """Inspect, convert, load and run a full-size random checkpoint, beside the naive way: memory and errors."""
+    from mobile_vla_models.benchmark.checkpoint.run import benchmark as run
 
-    conversion = read_robovlms(config, checkpoint, dt)
-    path = conversion.save(out_dir)
-    Console().print(*conversion_summary(conversion), f"policy written to {path}")
+    from .sim.record import record
+
+    recordings = folder / "recordings"
+    record(recordings, bags=1, seed=0, workers=1)
+    run(folder, recordings, threads, frames)
+
+
+@app.command()
+def console(
+    policy: Annotated[Path, typer.Argument(help="policy directory")],
+    device: Annotated[str, typer.Option(help="torch device")] = "cpu",
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; as stored if not given")] = None,
+) -> None:
+    """Try a policy at a prompt: single steps, latency, memory; `help` lists the commands."""
+    from mobile_vla_models.console import run_console
+
+    from .camera_topic import receive_frame
+
+    run_console(policy, device, dtype, receive_frame)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from dataclasses import dataclass
 
 from sensor_msgs.msg import CompressedImage, Image
@@ -27,6 +28,19 @@ class Request:
     stamp: float
     instruction: str
     instruction_id: int
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The policy answered.
+
+    Attributes:
+        plan: what it says.
+        seconds: that it took, with the frame's decoding.
+    """
+
+    plan: ActionPlan
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ class Failure:
     instruction_id: int
 
 
-Answer = ActionPlan | BadFrame | Failure
+Answer = Planned | BadFrame | Failure
 
 
 class InferenceWorker:
@@ -119,9 +133,11 @@ class InferenceWorker:
             self._answers.put(self._answer(request))
 
     def _answer(self, request: Request) -> Answer:
+        begin = time.monotonic()
         try:
             rgb = to_rgb(request.message)
-            return self._stepper.step(rgb, request.stamp, request.instruction, request.instruction_id)
+            plan = self._stepper.step(rgb, request.stamp, request.instruction, request.instruction_id)
+            return Planned(plan, time.monotonic() - begin)
         except ImageError as error:
             return BadFrame(str(error), request.stamp)
         except Exception as error:  # noqa: BLE001  (in a thread it would be lost)

@@ -7,6 +7,7 @@ import time
 from dataclasses import fields
 from typing import Any, Protocol
 
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # the only place it has on Humble
 from rclpy.duration import Duration
@@ -15,17 +16,21 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from .control import ActionPlan, Command, ControllerConfig, DriveController, DriveState, Limits, PolicyStepper
+from .control import Command, ControllerConfig, DriveController, DriveState, Limits, PolicyStepper
+from .control.pace import Pace
 from .control.stepper import Policy
+from .diagnostics import pace_diagnostics
 from .drivable import base_limits
 from .images import ImageError, check
-from .inference import BadFrame, InferenceWorker, Request
+from .inference import BadFrame, InferenceWorker, Planned, Request
 from .node_process import RobotNode, StartError, refuse_second_instance, run
 from .parameters import declare, refuse_unknown
 
 NEWEST_FRAME = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+DIAGNOSTICS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+DIAGNOSTICS_PERIOD = 1.0  # s
 STATUS_PERIOD = 0.5  # s at least between two reasons of the same state
 COMPLAINT_PERIOD = 5.0  # s between two log lines about the same fault of the frames
 CLOSE_TIMEOUT = 1.0  # s that shutdown waits for the policy; ros2 launch waits 5 before it gets rough
@@ -62,9 +67,9 @@ class PolicyNode(RobotNode):
         dtype = declare(
             self,
             "dtype",
-            "float32",
-            "number format of the policy",
-            choices=("float32", "bfloat16", "float16"),
+            "auto",
+            "number format of what is not quantised; auto: as the policy is stored",
+            choices=("auto", "float32", "bfloat16", "float16"),
         )
         transport = declare(
             self,
@@ -85,10 +90,13 @@ class PolicyNode(RobotNode):
         self._status: tuple[DriveState, str] | None = None
         self._status_time = 0.0
         self._complaint = ("", 0.0)  # text; s, steady
+        self._pace = Pace(config.dt)
+        self._pace_told = (False, 0.0)  # whether it was too slow; s, steady
 
         self._command_publisher = self.create_publisher(TwistStamped if self._stamped else Twist, "cmd_vel", NEWEST)
         self._status_publisher = self.create_publisher(String, "~/status", LATCHED)
         self._instruction_publisher = self.create_publisher(String, "~/active_instruction", LATCHED)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS)
         overridable = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY])
         self.create_subscription(
             String, "instruction", self._on_instruction, NEWEST, qos_overriding_options=overridable
@@ -180,6 +188,7 @@ class PolicyNode(RobotNode):
     def _on_instruction(self, message: String) -> None:
         number = self._controller.set_instruction(message.data, self._now(), time.monotonic())
         self._worker.discard()
+        self._pace.clear()
         self._instruction_publisher.publish(String(data=self._controller.instruction))
         self.get_logger().info(f"instruction {number}: {self._controller.instruction!r}")
 
@@ -202,12 +211,14 @@ class PolicyNode(RobotNode):
         command = self._controller.command(now, steady)
         self._publish(command)
         self._tell(command, steady)
+        self._tell_pace(steady)
 
     def _take_answers(self, now: float, steady: float) -> None:
         controller = self._controller
         for answer in self._worker.answers():
-            if isinstance(answer, ActionPlan):
-                controller.accept(answer, now, steady)
+            if isinstance(answer, Planned):
+                controller.accept(answer.plan, now, steady)
+                self._pace.add(answer.seconds, now - answer.plan.stamp, steady)
                 if controller.refusal is not None:  # if it matters, the state says so too
                     self.get_logger().debug(controller.refusal)
             elif isinstance(answer, BadFrame):
@@ -246,6 +257,19 @@ class PolicyNode(RobotNode):
         elif changed:
             self.get_logger().info(text)
 
+    def _tell_pace(self, steady: float) -> None:
+        """Publish rate and latencies once a second; log when the policy begins or ceases to be too slow."""
+        slow, last = self._pace_told
+        if steady - last < DIAGNOSTICS_PERIOD:
+            return
+        report = self._pace.report(steady)
+        self._pace_told = (report is not None and report.too_slow, steady)
+        stamp = self.get_clock().now().to_msg()
+        self._diagnostics_publisher.publish(pace_diagnostics(self.get_fully_qualified_name(), report, stamp))
+        if report is not None and report.too_slow != slow:
+            log = self.get_logger().warning if report.too_slow else self.get_logger().info
+            log(f"pace: {report.text}")
+
     def _complain(self, reason: str, steady: float) -> None:
         """Log what is wrong with the frames, now and then; something new at once."""
         text, last = self._complaint
@@ -258,13 +282,13 @@ def _load(directory: str, device: str, dtype: str) -> DrivingPolicy:
     if not directory:
         raise StartError("parameter policy is empty: expected the path of a policy directory")
     try:
-        from mobile_vla_models import PolicyDirectoryError, VLAPolicy
+        from mobile_vla_models import MemoryShortageError, PolicyDirectoryError, VLAPolicy
     except ImportError as error:
         raise StartError(f"the policy needs the Python package {error.name}, which is not installed") from error
     try:
         policy = VLAPolicy.from_pretrained(directory, device=device, dtype=dtype)
         base_limits(policy.config)
-    except (PolicyDirectoryError, OSError) as error:
+    except (PolicyDirectoryError, MemoryShortageError, OSError) as error:
         raise StartError(str(error)) from error
     except ValueError as error:
         raise StartError(f"policy {directory} cannot drive this robot: {error}") from error

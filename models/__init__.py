@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 from .action import ActionChunk
 from .errors import (
     BackboneError,
+    CheckpointError,
     ConversionError,
     DataError,
+    MemoryShortageError,
     MobileVLAError,
     PolicyConfigError,
     PolicyDirectoryError,
+    PrecisionError,
     TrainingConfigError,
 )
 
@@ -19,11 +22,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ActionChunk",
     "BackboneError",
+    "CheckpointError",
     "ConversionError",
     "DataError",
+    "MemoryShortageError",
     "MobileVLAError",
     "PolicyConfigError",
     "PolicyDirectoryError",
+    "PrecisionError",
     "TrainingConfigError",
     "VLAPolicy",
 ]

@@ -11,9 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from transformers import CLIPConfig
 
 from .backbone.registry import backbone_configuration, find_backbone, refuse_unknown_keys
+from .layers import Layer, output_width
 from .prompt import ACTION, INSTRUCTION, STATE, parse_prompt
+from .quantization.precision import Precision
 
-FeatureName = Literal["backbone", "clip_image", "clip_text", "clip_similarity"]
+BackboneFeature = Literal["backbone", "backbone_image", "backbone_vision"]
+ClipImageFeature = Literal["clip_image", "clip_image_raw", "clip_image_pooled"]
+ClipTextFeature = Literal["clip_text", "clip_text_raw", "clip_text_pooled"]
+FeatureName = BackboneFeature | ClipImageFeature | ClipTextFeature | Literal["clip_similarity"]
+Squash = Literal["tanh", "none"]
 History = Literal["post", "pre", "video", "none"]
 
 
@@ -24,7 +30,7 @@ class Strict(BaseModel):
 
 
 class ContinuousAction(Strict):
-    """One continuous dimension. The head's tanh range [-1, 1] is mapped linearly onto [minimum, maximum] in `unit`."""
+    """One continuous dimension. The head's range [-1, 1] is mapped linearly onto [minimum, maximum] in `unit`."""
 
     name: str
     unit: str
@@ -83,13 +89,14 @@ class ActionSpec(Strict):
 class ImagePreprocessing(Strict):
     """Squash to a square of `size` pixels, scale to [0, 1], normalise.
 
-    `interpolation`: "area" (OpenCV; averages when shrinking) or "bicubic" (Pillow's, as most released models had it).
+    `interpolation`: "area" (OpenCV; averages when shrinking), "bicubic" or "bilinear" (Pillow's; most released models
+    had the former, torchvision's default is the latter).
     """
 
     size: int = Field(gt=0)
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    interpolation: Literal["area", "bicubic"]
+    interpolation: Literal["area", "bicubic", "bilinear"]
 
 
 class StateDimension(Strict):
@@ -137,18 +144,25 @@ class ActionTokenReadout(Strict):
 
 
 class PooledReadout(Strict):
-    """The states of the prompt's words, pictures, or all tokens, max-pooled to `tokens`."""
+    """The states of the prompt's words, pictures, or all tokens, pooled to `tokens`; "max" alone to more than one."""
 
     type: Literal["pooled"]
     source: Literal["text", "vision", "all"]
+    pooling: Literal["max", "mean", "first", "last"]
     tokens: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _one_token(self) -> PooledReadout:
+        if self.pooling != "max" and self.tokens != 1:
+            raise ValueError(f"pooling {self.pooling!r} gives 1 token, not {self.tokens}")
+        return self
 
 
 class ClipConfig(Strict):
     """CLIP beside the backbone, on the first camera's pictures.
 
-    `config` is the dictionary of transformers' `CLIPConfig`. Each of `prompts` is compared with every patch, and may
-    hold `{instruction}`.
+    `config` is the dictionary of transformers' `CLIPConfig`. For the feature `clip_similarity` each of `prompts` is
+    compared with every patch; they may hold `{instruction}`.
     """
 
     config: dict[str, Any]
@@ -161,12 +175,16 @@ class ClipConfig(Strict):
         return value
 
 
-class FusionConfig(Strict):
-    """Which per-frame features are fused, and the width of the result."""
+class _Features(Strict):
+    """Which features of a frame are fused.
+
+    `backbone`: the read-out; `backbone_image`: mean of the first camera's features in the sequence; `backbone_vision`:
+    pooled state of the backbone's vision tower. Of CLIP, for picture and instruction: `*_pooled` state of the tower,
+    `*_raw` projected from it, and plain the same at unit length; `clip_similarity`: how far each patch shows what each
+    of `clip.prompts` names.
+    """
 
     features: tuple[FeatureName, ...] = Field(min_length=1)
-    hidden_size: int = Field(gt=0)
-    dropout: float = Field(ge=0.0, lt=1.0)
 
     @field_validator("features")
     @classmethod
@@ -176,33 +194,67 @@ class FusionConfig(Strict):
         return features
 
 
-class LSTMHeadConfig(Strict):
-    """Sizes of the LSTM head; the peer framework's are hidden 1024, 4 layers, MLP (1024, 512, 256)."""
+class SumFusionConfig(_Features):
+    """A linear projection of each feature to `hidden_size`, and their sum."""
+
+    type: Literal["sum"]
+    hidden_size: int = Field(gt=0)
+    dropout: float = Field(ge=0.0, lt=1.0)
+
+
+class ConcatFusionConfig(_Features):
+    """Layers over the concatenated features; a number is a linear layer of that width."""
+
+    type: Literal["concat"]
+    layers: tuple[Layer, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _linear(self) -> ConcatFusionConfig:
+        if not any(isinstance(layer, int) for layer in self.layers):
+            raise ValueError(f"layers {self.layers} hold no linear one, that is no width")
+        return self
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the result."""
+        return output_width(0, self.layers)
+
+
+class _ActionLayers(Strict):
+    """The MLPs from a frame's state to its actions.
+
+    `mlp`: their layers, of which a number is a linear one of that width; one to the actions follows them. `squash`:
+    what keeps the continuous group in [-1, 1]; "none" lets it leave its range, and only `action.limits` bound it.
+    """
+
+    mlp: tuple[Layer, ...]
+    squash: Squash
+
+
+class LSTMHeadConfig(_ActionLayers):
+    """Sizes of the LSTM head; RoboVLMs' are hidden 1024, 4 layers, an MLP of 1024, 512 and 256 with ReLU."""
 
     type: Literal["lstm"]
     hidden_size: int = Field(gt=0)
     num_layers: int = Field(gt=0)
     dropout: float = Field(ge=0.0, lt=1.0)
-    mlp: tuple[int, ...] = Field(min_length=1)
 
 
-class GPTHeadConfig(Strict):
-    """Sizes of the GPT head; the peer framework's are hidden 1024, 8 layers, 8 heads, dropout 0.1."""
+class GPTHeadConfig(_ActionLayers):
+    """Sizes of the GPT head; RoboVLMs' are hidden 1024, 8 layers, 8 heads, dropout 0.1."""
 
     type: Literal["gpt"]
     hidden_size: int = Field(gt=0)
     num_layers: int = Field(gt=0)
     num_heads: int = Field(gt=0)
     dropout: float = Field(ge=0.0, lt=1.0)
-    mlp: tuple[int, ...] = Field(min_length=1)
 
 
-class FCHeadConfig(Strict):
+class FCHeadConfig(_ActionLayers):
     """Sizes of the head without memory."""
 
     type: Literal["fc"]
     hidden_size: int = Field(gt=0)
-    mlp: tuple[int, ...] = Field(min_length=1)
 
 
 class DiscreteHeadConfig(Strict):
@@ -223,7 +275,31 @@ class DiscreteHeadConfig(Strict):
 
 
 Readout = Annotated[ActionTokenReadout | PooledReadout, Field(discriminator="type")]
+FusionConfig = Annotated[SumFusionConfig | ConcatFusionConfig, Field(discriminator="type")]
 HeadConfig = Annotated[LSTMHeadConfig | GPTHeadConfig | FCHeadConfig | DiscreteHeadConfig, Field(discriminator="type")]
+
+
+class PrecisionConfig(Strict):
+    """In what numbers the weights are kept and multiplied, part by part.
+
+    "int8" and "int4": weights only; "w8a8": activations of linear layers in 8 bits too. What is no matrix of a linear
+    layer is bfloat16 beside them.
+
+    `vision`: the backbone's vision tower and what leads from it to the sequence; `text`: the rest of the backbone, and
+    what else stands in its sequence; `clip`: both its towers; `head`: fusion and head.
+    """
+
+    vision: Precision
+    text: Precision
+    clip: Precision
+    head: Precision
+
+    @field_validator("head")
+    @classmethod
+    def _plain(cls, value: Precision) -> Precision:
+        if value.quantised:
+            raise ValueError(f"precision {value.value} is for linear layers, the head has others: fp32, fp16 or bf16")
+        return value
 
 
 class PolicyConfig(Strict):
@@ -236,7 +312,7 @@ class PolicyConfig(Strict):
     "video": all pictures in one prompt; "none": the newest frame only.
     """
 
-    schema_version: Literal[2]
+    schema_version: Literal[3]
     dt: float = Field(gt=0.0, description="seconds between frames of the window and between rows of a chunk")
     window: int = Field(gt=0, description="frames that an action is drawn from")
     chunk: int = Field(gt=0, description="future steps per inference")
@@ -252,6 +328,17 @@ class PolicyConfig(Strict):
     clip: ClipConfig | None
     fusion: FusionConfig | None
     head: HeadConfig
+    precision: PrecisionConfig
+
+    @property
+    def features(self) -> tuple[FeatureName, ...]:
+        """What the head sees of a frame."""
+        return self.fusion.features if self.fusion is not None else ("backbone",)
+
+    @property
+    def clip_reads(self) -> bool:
+        """Whether actions depend on what CLIP makes of the words."""
+        return any(name.startswith("clip_text") or name == "clip_similarity" for name in self.features)
 
     @property
     def has_action_slot(self) -> bool:
@@ -286,12 +373,11 @@ class PolicyConfig(Strict):
                 raise ValueError("the discrete head answers each frame's prompt: history must be post, pre or none")
         if self.history == "none" and self.window != 1:
             raise ValueError(f"history 'none' has a window of 1, not {self.window}")
-        wants_clip = self.fusion is not None and any(name != "backbone" for name in self.fusion.features)
+        wants_clip = any(name.startswith("clip") for name in self.features)
         if wants_clip != (self.clip is not None):
             raise ValueError("clip must be given if, and only if, fusion.features name features of CLIP")
-        if self.clip is not None and self.fusion is not None:
-            if self.history == "video":
-                raise ValueError("features of CLIP are of single frames: history must not be video")
-            if "clip_similarity" in self.fusion.features and not self.clip.prompts:
-                raise ValueError("the feature clip_similarity needs at least one of clip.prompts")
+        if self.history == "video" and set(self.features) != {"backbone"}:
+            raise ValueError("features other than 'backbone' are of single frames: history must not be video")
+        if self.clip is not None and ("clip_similarity" in self.features) != bool(self.clip.prompts):
+            raise ValueError("clip.prompts must be given if, and only if, fusion.features name clip_similarity")
         return self

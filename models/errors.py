@@ -30,3 +30,15 @@ class TrainingConfigError(MobileVLAError):
 
 class ConversionError(MobileVLAError):
     """A policy of another framework cannot be converted; the message names the key or tensor and what is supported."""
+
+
+class CheckpointError(MobileVLAError):
+    """A file of weights is damaged, of an unknown format, or not what it is taken for; the message names it."""
+
+
+class MemoryShortageError(MobileVLAError):
+    """A policy needs more memory than is free; the message gives both, and the precision that would fit."""
+
+
+class PrecisionError(MobileVLAError):
+    """A precision cannot be had: unknown, not for this device or layer, or too far from the original."""

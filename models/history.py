@@ -21,13 +21,12 @@ from .spoken import Spoken, speak_actions
 class Frame:
     """What is kept of a frame.
 
-    Pictures as (1, 1, c, q, w) for the backbone (none where actions do not depend on it), state (1, 1, S), CLIP's
-    features (1, size).
+    Pictures as (1, 1, c, q, w) for the backbone, state (1, 1, S), and features of this frame alone (1, size).
     """
 
     images: Tensor
     state: Tensor | None
-    clip: dict[str, Tensor]
+    features: dict[str, Tensor]
 
 
 class History(ABC):
@@ -55,15 +54,9 @@ class History(ABC):
             continuous group (chunk, k) in [-1, 1] and probabilities of the binary group (chunk, m), of this frame.
         """
         model = self._model
-        images = model.encode_pictures(pictures) if model.reads_backbone else pictures.new_zeros(len(pictures), 0, 0)
-        self._frames.append(
-            Frame(
-                images[None, None],
-                None if state is None else state[None, None],
-                model.clip_features(pictures[:1], self._instruction),
-            )
-        )
-        return self._answer() if model.reads_backbone else self._act(None)
+        images, features = model.encode_frames(pictures[None], self._instruction)
+        self._frames.append(Frame(images[None], None if state is None else state[None, None], features))
+        return self._answer() if model.runs_decoder else self._act(None)
 
     @abstractmethod
     def _answer(self) -> tuple[Tensor, Tensor]:
@@ -79,8 +72,8 @@ class History(ABC):
     def _act(self, backbone: Tensor | None) -> tuple[Tensor, Tensor]:
         """Head over the window; `backbone` (1, l, size)."""
         features = {} if backbone is None else {"backbone": backbone}
-        for name in self._frames[-1].clip:
-            features[name] = torch.stack([frame.clip[name] for frame in self._frames], dim=1)
+        for name in self._frames[-1].features:
+            features[name] = torch.stack([frame.features[name] for frame in self._frames], dim=1)
         continuous, binary = self._model.act(features)
         return continuous[0, -1], binary[0, -1].sigmoid()
 

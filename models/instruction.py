@@ -19,10 +19,10 @@ class InstructionEncoder:
     Args:
         config: of the policy.
         tokenizer: of the backbone.
-        clip_tokenizer: of CLIP; None for a policy without.
+        clip_tokenizer: of CLIP; None for a policy that has no features of CLIP's words.
 
     Raises:
-        ValueError: CLIP without a tokenizer, or a tokenizer without CLIP; a special token of the prompt that the
+        ValueError: CLIP's words without a tokenizer, or the other way round; a special token of the prompt that the
             tokenizer does not know.
     """
 
@@ -32,8 +32,8 @@ class InstructionEncoder:
         tokenizer: PreTrainedTokenizerBase,
         clip_tokenizer: PreTrainedTokenizerBase | None,
     ) -> None:
-        if (config.clip is None) != (clip_tokenizer is None):
-            raise ValueError("a policy needs a tokenizer for CLIP if, and only if, it has CLIP")
+        if config.clip_reads != (clip_tokenizer is not None):
+            raise ValueError("a policy needs a tokenizer for CLIP if, and only if, its features are of CLIP's words")
         self.config = config
         self.tokenizer = tokenizer
         self.clip_tokenizer = clip_tokenizer
@@ -54,7 +54,7 @@ class InstructionEncoder:
             )
         prompt = prompt.to(model.device)
         if self.clip_tokenizer is None or self.config.clip is None or model.clip is None:
-            return EncodedInstruction(prompt, None, None)
+            return EncodedInstruction(prompt, {}, None)
         for instruction in instructions:
             check_instruction(instruction, self.clip_tokenizer)
         compared = [
@@ -63,10 +63,11 @@ class InstructionEncoder:
             for text in self.config.clip.prompts
         ]
         ids, mask = encode(self.clip_tokenizer, [*instructions, *compared], model.clip.text_length)
-        embeddings: Tensor = model.clip.encode_text(ids.to(model.device), mask.to(model.device))
+        encoding = model.clip.encode_text(ids.to(model.device), mask.to(model.device))
         count = len(instructions)
-        prompts = embeddings[count:].view(count, len(self.config.clip.prompts), embeddings.shape[-1])
-        return EncodedInstruction(prompt, embeddings[:count], prompts)
+        features = {name: value[:count] for name, value in encoding.features("clip_text").items()}
+        prompts = encoding.unit[count:].view(count, len(self.config.clip.prompts), model.clip.embedding_size)
+        return EncodedInstruction(prompt, features, prompts)
 
     def prompts(self, instructions: Sequence[str]) -> EncodedPrompt:
         """The backbone's prompts alone, on the CPU.

@@ -15,10 +15,11 @@ from .backbone import backbone_configuration, build_backbone, find_backbone
 from .clip import ClipGrounding
 from .configuration import PolicyConfig
 from .errors import BackboneError
-from .fusion import FeatureFusion
+from .fusion import build_fusion
 from .head import ActionHead, build_head
 from .preprocessing import normalise
 from .prompt import EncodedPrompt
+from .quantization.linear import QuantisedLinear
 from .readout import read_out
 from .resampler import PerceiverResampler
 from .sequence import Sequence, compose, lay_out
@@ -31,12 +32,12 @@ class EncodedInstruction:
 
     Attributes:
         prompt: tokens of the backbone's prompt.
-        clip_text: (b, e), CLIP embedding of the instruction, unit length; None without CLIP.
-        clip_prompts: (b, n, e), CLIP embeddings of the prompts to compare patches with, unit length; None without.
+        clip_text: features of CLIP's text tower by name, each (b, size); none if the policy has no such feature.
+        clip_prompts: (b, n, e), CLIP embeddings of the n prompts to compare patches with, unit length; None without.
     """
 
     prompt: EncodedPrompt
-    clip_text: Tensor | None
+    clip_text: dict[str, Tensor]
     clip_prompts: Tensor | None
 
 
@@ -87,8 +88,9 @@ class VLAModel(nn.Module):
             self.action_tokens = nn.Parameter(self._like_words(config.readout.tokens))
         self.clip: ClipGrounding | None = None
         if config.clip is not None:
-            self.clip = ClipGrounding(clip if clip is not None else CLIPModel(CLIPConfig(**config.clip.config)))
-        self.fusion = FeatureFusion(config.fusion, self.feature_sizes) if config.fusion is not None else None
+            towers = clip if clip is not None else CLIPModel(CLIPConfig(**config.clip.config))
+            self.clip = ClipGrounding(towers, config.features)
+        self.fusion = build_fusion(config.fusion, self.feature_sizes) if config.fusion is not None else None
         self.bins: ActionBins | None = None
         self.head: ActionHead | None = None
         if config.head.type == "discrete":
@@ -113,8 +115,13 @@ class VLAModel(nn.Module):
         sizes: dict[str, int] = {}
         if self.config.readout is not None:
             sizes["backbone"] = self.backbone.hidden_size * self.config.readout.tokens
+        sizes["backbone_image"] = self.backbone.hidden_size
+        if "backbone_vision" in self.config.features:
+            sizes["backbone_vision"] = self.backbone.vision_size
         if self.clip is not None and self.config.clip is not None:
-            sizes["clip_image"] = sizes["clip_text"] = self.clip.embedding_size
+            for tower, size in (("clip_image", self.clip.vision_size), ("clip_text", self.clip.text_size)):
+                sizes[tower] = sizes[f"{tower}_raw"] = self.clip.embedding_size
+                sizes[f"{tower}_pooled"] = size
             sizes["clip_similarity"] = self.clip.patches * len(self.config.clip.prompts)
         return sizes
 
@@ -125,21 +132,30 @@ class VLAModel(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the weights."""
+        """Of what runs through the backbone's decoder."""
         return self.backbone.word_embedding.weight.dtype
 
     @property
-    def reads_backbone(self) -> bool:
-        """Whether actions depend on the backbone at all; the fusion may take features of CLIP only."""
-        return self.config.fusion is None or "backbone" in self.config.fusion.features
+    def runs_decoder(self) -> bool:
+        """Whether actions depend on the backbone's decoder; the fusion may take other features only."""
+        return "backbone" in self.config.features
+
+    @property
+    def shows_backbone(self) -> bool:
+        """Whether actions depend on what the backbone makes of pictures."""
+        return any(name.startswith("backbone") for name in self.config.features)
 
     def parameter_count(self) -> int:
-        """Number of parameters, all parts; shared ones count once."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        """Number of parameters, all parts; shared ones count once, quantised ones too."""
+        quantised = (layer for layer in self.modules() if isinstance(layer, QuantisedLinear))
+        return sum(parameter.numel() for parameter in self.parameters()) + sum(
+            layer.in_features * layer.out_features + (layer.out_features if layer.bias is not None else 0)
+            for layer in quantised
+        )
 
     def encode_pictures(self, pictures: Tensor) -> Tensor:
         """Pictures uint8 (n, s, s, 3), resized -> features for the backbone's sequence (n, q, w)."""
-        return self.encode_pixels(normalise(pictures, self.config.image).to(self.dtype))
+        return self.encode_pixels(normalise(pictures, self.config.image))
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Normalised pictures (n, 3, s, s) -> features for the backbone's sequence (n, q, w).
@@ -147,7 +163,37 @@ class VLAModel(nn.Module):
         Raises:
             BackboneError: a resampler, and a backbone whose features are looked at, or go to deeper layers too.
         """
-        images = self.backbone.encode_images(pixels)
+        return self._resample(self.backbone.encode_images(pixels.to(plain_dtype(self.backbone.vision_tower))))
+
+    def encode_frames(self, pictures: Tensor, instruction: EncodedInstruction) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the vision towers make of frames; each tower looks once at each picture.
+
+        Args:
+            pictures: uint8 (n, c, s, s, 3), resized, cameras in the order of the configuration.
+            instruction: batch n, or 1 for all frames.
+
+        Returns:
+            Features for the backbone's sequence (n, c, q, w), with q 0 where actions do not depend on them; and those
+            features of single frames that the fusion asks for, by name, each (n, size), of the first camera.
+        """
+        count, cameras = pictures.shape[:2]
+        pixels = normalise(pictures.flatten(0, 1), self.config.image)
+        features: dict[str, Tensor] = {}
+        images = pixels.new_zeros(count, cameras, 0, 0)
+        if self.shows_backbone:
+            seen = pixels.to(plain_dtype(self.backbone.vision_tower))
+            if "backbone_vision" in self.config.features:
+                flat, pooled = self.backbone.encode_images_pooled(seen)
+                features["backbone_vision"] = pooled[::cameras]
+            else:
+                flat = self.backbone.encode_images(seen)
+            flat = self._resample(flat)
+            images = flat.view(count, cameras, *flat.shape[1:])
+            features["backbone_image"] = images[:, 0, :, : self.backbone.hidden_size].mean(dim=1)
+        features |= self._clip_features(pixels[::cameras], instruction)
+        return images, {name: features[name] for name in self.config.features if name in features}
+
+    def _resample(self, images: Tensor) -> Tensor:
         if self.resampler is None:
             return images
         if images.shape[-1] != self.backbone.hidden_size:
@@ -157,23 +203,18 @@ class VLAModel(nn.Module):
             )
         return self.resampler(images)  # type: ignore[no-any-return]
 
-    def clip_features(self, pictures: Tensor, instruction: EncodedInstruction) -> dict[str, Tensor]:
-        """Features of CLIP that the fusion asks for, each (n, size).
-
-        Args:
-            pictures: uint8 (n, s, s, 3) of the first camera.
-            instruction: batch n, or 1 for all pictures.
-        """
-        wanted = self.config.fusion.features if self.config.fusion is not None else ()
+    def _clip_features(self, pixels: Tensor, instruction: EncodedInstruction) -> dict[str, Tensor]:
+        """All features of CLIP, each (n, size), of normalised pictures (n, 3, s, s)."""
         features: dict[str, Tensor] = {}
-        if self.clip is None or instruction.clip_text is None or instruction.clip_prompts is None:
+        if self.clip is None:
             return features
-        if "clip_image" in wanted or "clip_similarity" in wanted:
-            image, patches = self.clip.encode_image(normalise(pictures, self.config.image).to(self.dtype))
-            features["clip_image"] = image
-            features["clip_similarity"] = self.clip.similarity(patches, instruction.clip_prompts).sigmoid().flatten(1)
-        features["clip_text"] = instruction.clip_text.expand(len(pictures), -1)
-        return {name: features[name] for name in wanted if name in features}
+        if self.clip.sees:
+            image, patches = self.clip.encode_image(pixels.to(plain_dtype(self.clip)))
+            features |= image.features("clip_image")
+            if instruction.clip_prompts is not None and "clip_similarity" in self.config.features:
+                similarity = self.clip.similarity(patches, instruction.clip_prompts)
+                features["clip_similarity"] = similarity.sigmoid().flatten(1)
+        return features | {name: value.expand(len(pixels), -1) for name, value in instruction.clip_text.items()}
 
     def sequence(
         self,
@@ -266,26 +307,26 @@ class VLAModel(nn.Module):
 
     def observe(self, observation: Observation, instruction: EncodedInstruction) -> dict[str, Tensor]:
         """Features of windows of frames under b instructions, each (b, l, size); l is 1 with history "video"."""
-        batch, length, cameras = observation.pictures.shape[:3]
-        features: dict[str, Tensor] = {}
-        if self.reads_backbone:
-            images = self.encode_pictures(observation.pictures.flatten(0, 2))
-            images = images.view(batch, length, cameras, *images.shape[1:])
+        batch, length = observation.pictures.shape[:2]
+        prompts = instruction.clip_prompts
+        repeated = EncodedInstruction(
+            instruction.prompt,
+            {name: value.repeat_interleave(length, dim=0) for name, value in instruction.clip_text.items()},
+            None if prompts is None else prompts.repeat_interleave(length, dim=0),
+        )
+        images, single = self.encode_frames(observation.pictures.flatten(0, 1), repeated)
+        features = {name: value.view(batch, length, -1) for name, value in single.items()}
+        if self.runs_decoder:
+            images = images.view(batch, length, *images.shape[1:])
             features["backbone"] = self.backbone_features(images, observation.state, instruction.prompt)
-        if self.clip is not None and instruction.clip_text is not None and instruction.clip_prompts is not None:
-            repeated = EncodedInstruction(
-                instruction.prompt,
-                instruction.clip_text.repeat_interleave(length, dim=0),
-                instruction.clip_prompts.repeat_interleave(length, dim=0),
-            )
-            found = self.clip_features(observation.pictures[:, :, 0].flatten(0, 1), repeated)
-            features |= {name: value.view(batch, length, -1) for name, value in found.items()}
         return features
 
     def act(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Features over a window, each (b, l, size) -> continuous group (b, l, chunk, k) in [-1, 1], binary logits."""
         if self.head is None:
             raise TypeError("a policy that speaks its actions has no head to act with; see spoken.py")
+        dtype = plain_dtype(self.head)
+        features = {name: value.to(dtype) for name, value in features.items()}
         return self.head(self.fusion(features) if self.fusion is not None else features["backbone"])  # type: ignore[no-any-return]
 
     def forward(self, observation: Observation, instruction: EncodedInstruction) -> tuple[Tensor, Tensor]:
@@ -294,7 +335,7 @@ class VLAModel(nn.Module):
 
     def _as_placed(self, images: Tensor, prompt: EncodedPrompt) -> Tensor:
         """(b, l, c, q, w), cameras in the order of the configuration -> in that of their places in the prompt."""
-        return images[:, :, [self.config.cameras.index(name) for name in prompt.cameras]]
+        return images[:, :, [self.config.cameras.index(name) for name in prompt.cameras]].to(self.dtype)
 
     def action_embeddings(self, batch: int, length: int) -> Tensor | None:
         """The learnt action tokens for windows of frames, (b, l, n, d); None for a policy that has none."""
@@ -310,10 +351,17 @@ class VLAModel(nn.Module):
     def _like_words(self, count: int) -> Tensor:
         """`count` random vectors, as long as this backbone's words are."""
         vocabulary = self.backbone.word_embedding.num_embeddings
+        if self.device.type == "meta":
+            return torch.empty(count, self.backbone.hidden_size, device="meta")
         with torch.no_grad():
             words = self.backbone.word_embedding(torch.arange(3, min(vocabulary, 256)))
         std: Tensor = words.std()
         return torch.randn(count, words.shape[-1]) * std
+
+
+def plain_dtype(module: nn.Module) -> torch.dtype:
+    """Of what a module computes with: quantised matrices are buffers, what stands beside them are parameters."""
+    return next(parameter.dtype for parameter in module.parameters() if parameter.is_floating_point())
 
 
 def initialise(config: PolicyConfig, seed: int) -> VLAModel:

@@ -12,27 +12,18 @@ from torch import Tensor
 
 from .action import ActionChunk
 from .configuration import PolicyConfig
+from .engine.history import LeanHistory
+from .engine.torch_engine import TorchEngine
+from .errors import PrecisionError
 from .golden import GoldenVectors
-from .history import History, begin_history
+from .history import History
 from .instruction import InstructionEncoder
 from .modeling import VLAModel
 from .policy_directory import PolicyParts, load_policy, save_policy
 from .preprocessing import resize
+from .weights import change_dtype, give_back
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-def set_precision(model: VLAModel, device: torch.device, dtype: torch.dtype) -> None:
-    """Move a model; what positions and physical units are computed with stays float32, as transformers has it."""
-    exact = {
-        name: buffer.clone()
-        for name, buffer in model.named_buffers()
-        if name.endswith("inv_freq") or name.startswith("state_encoder.")
-    }
-    model.to(device=device, dtype=dtype)
-    for name, buffer in exact.items():
-        owner, _, attribute = name.rpartition(".")
-        setattr(model.get_submodule(owner), attribute, buffer.to(device))
 
 
 class VLAPolicy:
@@ -46,28 +37,32 @@ class VLAPolicy:
         self.config: PolicyConfig = parts.config
         self.model: VLAModel = parts.model.eval()
         self.encoder: InstructionEncoder = parts.encoder
-        self._history: History | None = None
+        self._engine = TorchEngine(self.model)
+        self._history: History | LeanHistory | None = None
         self._instruction: str | None = None
 
     @classmethod
-    def from_pretrained(cls, path: str | PathLike[str], device: str = "cpu", dtype: str = "float32") -> VLAPolicy:
+    def from_pretrained(cls, path: str | PathLike[str], device: str = "cpu", dtype: str = "auto") -> VLAPolicy:
         """Load a policy directory and prove it on its golden vectors.
 
         Args:
             path: local policy directory.
             device: torch device.
-            dtype: float32, bfloat16 or float16.
+            dtype: float32, bfloat16 or float16, of all that is not quantised; auto: as it is stored.
 
         Raises:
             PolicyDirectoryError: anything missing, unknown, corrupt or of the wrong shape; or golden vectors missed.
-            ValueError: unknown dtype.
+            PrecisionError: unknown dtype.
+            MemoryShortageError: the device has not enough free memory.
         """
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-        parts, golden = load_policy(path)
-        set_precision(parts.model, torch.device(device), DTYPES[dtype])
+        if dtype != "auto" and dtype not in DTYPES:
+            raise PrecisionError(f"dtype must be one of auto, {', '.join(DTYPES)}, got {dtype!r}")
+        parts, golden = load_policy(path, torch.device(device))
+        if dtype != "auto":
+            change_dtype(parts.model, DTYPES[dtype])
         policy = cls(parts)
-        golden.check(policy, tolerance=1e-4 if dtype == "float32" else 5e-2)
+        exact = {parameter.dtype for parameter in parts.model.parameters()} == {torch.float32}
+        golden.check(policy, tolerance=1e-4 if exact else 5e-2)
         policy.reset()
         return policy
 
@@ -121,7 +116,8 @@ class VLAPolicy:
         values = self._state(state)
         if self._history is None:
             with torch.inference_mode():
-                self._history = begin_history(self.model, self.encoder(self.model, [instruction]))
+                self._history = self._engine.begin(self.encoder(self.model, [instruction]))
+            self._give_back_words()
             self._instruction = instruction
         elif instruction != self._instruction:
             raise ValueError(f"instruction changed from {self._instruction!r} to {instruction!r} without a reset()")
@@ -132,6 +128,12 @@ class VLAPolicy:
             self.reset()
             raise
         return self._chunk(continuous.float().cpu(), binary.float().cpu())
+
+    def _give_back_words(self) -> None:
+        """Drop what only the words needed from memory, until the next instruction."""
+        give_back(self.model.backbone.word_embedding)
+        if self.model.clip is not None and self.model.clip.reads:
+            give_back(self.model.clip.clip.text_model)
 
     def _pictures(self, cameras: Mapping[str, NDArray[np.uint8]]) -> Tensor:
         """uint8 (c, s, s, 3) on the model's device, in the order of the configuration."""

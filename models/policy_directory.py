@@ -7,6 +7,7 @@ tokenizer/             files of the backbone's tokenizer
 tokenizer_clip/        files of CLIP's tokenizer, if the policy has CLIP
 golden.safetensors     a short run with expected outputs
 training.json          how it was made: data, seeds, metrics
+receipt.json           of a conversion: bytes, and error against the original; else absent
 README.md              model card
 ```
 """
@@ -16,23 +17,26 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
+from .checkpoint.safetensors_writer import SafetensorsWriter
 from .configuration import PolicyConfig
-from .documents import findings, first_of
+from .documents import findings
 from .errors import PolicyDirectoryError
+from .fit import check_fits
 from .golden import GoldenVectors
 from .instruction import InstructionEncoder
 from .modeling import VLAModel
+from .receipt import Receipt
 from .text import read_tokenizer
+from .weights import empty_model, load_weights, stored_tensors
 
 CONFIG, WEIGHTS, GOLDEN, TRAINING, CARD = (
     "config.json",
@@ -54,30 +58,41 @@ class PolicyParts:
     encoder: InstructionEncoder
 
 
-def load_policy(path: str | PathLike[str]) -> tuple[PolicyParts, GoldenVectors]:
-    """Read a policy directory; weights float32 on the CPU.
+def load_policy(path: str | PathLike[str], device: torch.device | None = None) -> tuple[PolicyParts, GoldenVectors]:
+    """Read a policy directory; weights as stored.
+
+    Args:
+        path: of the directory.
+        device: of the weights; None: the CPU, where they stay in the file until they are used.
 
     Raises:
+        MemoryShortageError: the device has not enough free memory.
         PolicyDirectoryError: names the missing file, the unknown key, the tensor with both shapes.
     """
     root = Path(path)
+    check_entries(root)
+    config = read_config(root / CONFIG)
+    tokenizer = read_tokenizer(root / TOKENIZER, PolicyDirectoryError, hub=False)
+    clip_tokenizer = (
+        read_tokenizer(root / CLIP_TOKENIZER, PolicyDirectoryError, hub=False) if config.clip_reads else None
+    )
+    try:
+        model = empty_model(config)
+        encoder = InstructionEncoder(config, tokenizer, clip_tokenizer)
+    except (ValueError, KeyError) as error:
+        raise PolicyDirectoryError(f"{root / CONFIG}: no model can be built of it ({error})") from error
+    check_fits(config, model, device if device is not None else torch.device("cpu"), Receipt.load(root))
+    load_weights(model, root / WEIGHTS, device)
+    return PolicyParts(config, model, encoder), GoldenVectors.load(root / GOLDEN)
+
+
+def check_entries(root: Path) -> None:
+    """Raise PolicyDirectoryError unless a policy directory is there, with everything that it must hold."""
     if not root.is_dir():
         raise PolicyDirectoryError(f"policy directory {root} does not exist")
     missing = _missing_entries(root)
     if missing:
         raise PolicyDirectoryError(f"policy directory {root} lacks {', '.join(missing)}")
-    config = read_config(root / CONFIG)
-    tokenizer = read_tokenizer(root / TOKENIZER, PolicyDirectoryError, hub=False)
-    clip_tokenizer = (
-        read_tokenizer(root / CLIP_TOKENIZER, PolicyDirectoryError, hub=False) if config.clip is not None else None
-    )
-    try:
-        model = VLAModel(config)
-        encoder = InstructionEncoder(config, tokenizer, clip_tokenizer)
-    except (ValueError, KeyError) as error:
-        raise PolicyDirectoryError(f"{root / CONFIG}: no model can be built of it ({error})") from error
-    load_weights(model, root / WEIGHTS)
-    return PolicyParts(config, model, encoder), GoldenVectors.load(root / GOLDEN)
 
 
 def read_config(path: Path) -> PolicyConfig:
@@ -94,42 +109,32 @@ def read_config(path: Path) -> PolicyConfig:
         raise PolicyDirectoryError(f"{path}: not readable ({error})") from error
 
 
-def load_weights(model: VLAModel, path: Path) -> None:
-    """Load exactly the model's tensors from a safetensors file.
+@contextmanager
+def staged_directory(path: str | PathLike[str]) -> Iterator[Path]:
+    """A directory under a temporary name beside `path`, renamed to it at the end; on an error it is removed.
 
     Raises:
-        PolicyDirectoryError: unreadable file, tensors missing or unknown, or of another shape (both are named).
+        PolicyDirectoryError: `path` exists and is not a policy directory.
     """
+    target = Path(path)
+    if target.exists() and _missing_entries(target):
+        raise PolicyDirectoryError(f"{target} exists and is not a policy directory; it is left as it is")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise PolicyDirectoryError(f"{path}: not a readable safetensors file ({error})") from error
-    expected = stored_tensors(model)
-    differences = [f"missing {name} {tuple(expected[name].shape)}" for name in sorted(expected.keys() - tensors.keys())]
-    differences += [f"unknown {name} {tuple(tensors[name].shape)}" for name in sorted(tensors.keys() - expected.keys())]
-    differences += [
-        f"{name} has shape {tuple(tensors[name].shape)}, expected {tuple(expected[name].shape)}"
-        for name in sorted(expected.keys() & tensors.keys())
-        if tensors[name].shape != expected[name].shape
-    ]
-    differences += [
-        f"{name} is not finite" for name in sorted(tensors) if not bool(torch.isfinite(tensors[name]).all())
-    ]
-    if differences:
-        raise PolicyDirectoryError(f"{path} does not fit {CONFIG}: {first_of(differences, 8)}")
-    with torch.no_grad():
-        for name, tensor in expected.items():
-            tensor.copy_(tensors[name])
-
-
-def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The tensors that a file of weights holds: a model's state, tied weights once, under their first name."""
-    names: dict[int, str] = {}
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if names.setdefault(id(tensor), name) == name:
-            tensors[name] = tensor
-    return tensors
+        staging.chmod(0o755)
+        yield staging
+        if target.exists():
+            # Moved away and not removed first: at no time there is less than one whole policy.
+            old = staging.with_name(f"{staging.name}.old")
+            target.rename(old)
+            staging.rename(target)
+            shutil.rmtree(old)
+        else:
+            staging.rename(target)
+    finally:
+        if staging.exists():
+            shutil.rmtree(staging)
 
 
 def save_policy(
@@ -144,28 +149,31 @@ def save_policy(
     adapters = [name for name in stored_tensors(parts.model) if ".lora_" in name]
     if adapters:
         raise PolicyDirectoryError(f"{target}: {adapters[0]} is a LoRA adapter; fold adapters in with merge_lora first")
-    if target.exists() and _missing_entries(target):
-        raise PolicyDirectoryError(f"{target} exists and is not a policy directory; it is left as it is")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        staging.chmod(0o755)
-        (staging / CONFIG).write_text(parts.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    with staged_directory(target) as staging:
         tensors = stored_tensors(parts.model)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(weights, staging / WEIGHTS, metadata={"format": "pt"})
-        parts.encoder.tokenizer.save_pretrained(staging / TOKENIZER)
-        if parts.encoder.clip_tokenizer is not None:
-            parts.encoder.clip_tokenizer.save_pretrained(staging / CLIP_TOKENIZER)
-        golden.save(staging / GOLDEN)
-        (staging / TRAINING).write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
-        (staging / CARD).write_text(model_card, encoding="utf-8")
-        if target.exists():
-            shutil.rmtree(target)
-        staging.rename(target)
-    finally:
-        if staging.exists():
-            shutil.rmtree(staging)
+        sizes = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+        with SafetensorsWriter(staging / WEIGHTS, sizes, {"format": "pt"}) as writer:
+            for name, tensor in tensors.items():
+                writer.write(name, tensor)
+        write_beside(staging, parts.config, parts.encoder, golden, training, model_card)
+
+
+def write_beside(
+    directory: Path,
+    config: PolicyConfig,
+    encoder: InstructionEncoder,
+    golden: GoldenVectors,
+    training: dict[str, object],
+    model_card: str,
+) -> None:
+    """Write what a policy directory holds beside the weights."""
+    (directory / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    encoder.tokenizer.save_pretrained(directory / TOKENIZER)
+    if encoder.clip_tokenizer is not None:
+        encoder.clip_tokenizer.save_pretrained(directory / CLIP_TOKENIZER)
+    golden.save(directory / GOLDEN)
+    (directory / TRAINING).write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
+    (directory / CARD).write_text(model_card, encoding="utf-8")
 
 
 def _missing_entries(root: Path) -> list[str]:

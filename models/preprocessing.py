@@ -29,8 +29,9 @@ def resize(rgb: NDArray[np.uint8], config: ImagePreprocessing) -> NDArray[np.uin
     size = config.size
     if rgb.shape[:2] == (size, size):
         return rgb
-    if config.interpolation == "bicubic":
-        return np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
+    if config.interpolation != "area":
+        method = Image.Resampling[config.interpolation.upper()]
+        return np.asarray(Image.fromarray(rgb).resize((size, size), method), dtype=np.uint8)
     # Averaging makes no sense where there is less than one pixel to average.
     shrinks = rgb.shape[0] >= size and rgb.shape[1] >= size
     resized = cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .configuration import ActionTokenReadout, PooledReadout
-from .pooling import pool_tokens
+from .pooling import end_token, mean_token, pool_tokens
 from .sequence import ACTION_TOKEN, IMAGE_TOKEN, PADDING, TEXT_TOKEN, Layout
 
 
@@ -25,5 +25,11 @@ def read_out(states: Tensor, layout: Layout, readout: ActionTokenReadout | Poole
         wanted = layout.kinds == IMAGE_TOKEN
     else:
         wanted = layout.kinds != PADDING
-    pooled = [pool_tokens(states, wanted & (layout.frame == frame), readout.tokens) for frame in range(layout.frames)]
+    frames = [wanted & (layout.frame == frame) for frame in range(layout.frames)]
+    if readout.pooling == "max":
+        pooled = [pool_tokens(states, frame, readout.tokens) for frame in frames]
+    elif readout.pooling == "mean":
+        pooled = [mean_token(states, frame) for frame in frames]
+    else:
+        pooled = [end_token(states, frame, readout.pooling) for frame in frames]
     return torch.stack(pooled, dim=1)

@@ -88,6 +88,24 @@ class Backbone(nn.Module, ABC):
         """
 
     @property
+    def vision_modules(self) -> tuple[nn.Module, ...]:
+        """All that `encode_images` runs; none: not told, and they are of the decoder's precision."""
+        return ()
+
+    def encode_images_pooled(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """As `encode_images`, and the vision tower's pooled state of each picture (n, vision_size).
+
+        Raises:
+            BackboneError: its vision tower pools nothing.
+        """
+        raise BackboneError(f"{type(self).__name__} has no pooled state of a picture: no feature backbone_vision")
+
+    @property
+    def vision_size(self) -> int:
+        """Width of the vision tower."""
+        return int(self.model.config.vision_config.hidden_size)
+
+    @property
     def hidden_size(self) -> int:
         """Width of the decoder."""
         return int(self.text_config.hidden_size)

@@ -36,6 +36,11 @@ class Kosmos2Backbone(Backbone):
 
     @property
     @override
+    def vision_modules(self) -> tuple[nn.Module, ...]:
+        return self.model.vision_model, self.model.image_to_text_projection
+
+    @property
+    @override
     def hidden_size(self) -> int:
         return int(self.text_config.embed_dim)
 
@@ -52,7 +57,12 @@ class Kosmos2Backbone(Backbone):
     @override
     def encode_images(self, pixels: Tensor) -> Tensor:
         """(n, 3, s, s) -> (n, latent_query_num, embed_dim)."""
+        return self.encode_images_pooled(pixels)[0]
+
+    @override
+    def encode_images_pooled(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, 3, s, s) -> (n, latent_query_num, embed_dim), and the class token's state (n, vision_size)."""
         vision = self.model.vision_model
         states = vision.model.post_layernorm(vision(pixel_values=pixels).last_hidden_state)
         latents, _ = self.model.image_to_text_projection(nn.functional.normalize(states, dim=-1))
-        return latents  # type: ignore[no-any-return]
+        return latents, states[:, 0]

@@ -14,6 +14,7 @@ from ..modeling import EncodedInstruction, VLAModel, initialise
 from ..prompt import EncodedPrompt, parse_prompt
 
 PARTS = "Kosmos-2: decoder 6 x 1024, vision 6 x 512 at 224 pixels, 64 latents, vocabulary 65,037"
+MLP = [1024, "relu", 512, "relu", 256, "relu"]
 PROMPT = "{front}{instruction}{action}"
 WORDS = 15  # tokens of the prompt's text
 
@@ -37,7 +38,7 @@ def subject(head: str, history: str, window: int = 8) -> Subject:
     discrete = head == "discrete"
     config = PolicyConfig.model_validate(
         {
-            "schema_version": 2,
+            "schema_version": 3,
             "dt": 0.2,
             "window": 1 if history == "none" else window,
             "chunk": 8,
@@ -61,13 +62,14 @@ def subject(head: str, history: str, window: int = 8) -> Subject:
             "fusion": None,
             "head": {"type": "discrete", "bins": 256, "end": 65037}
             if discrete
-            else {"type": "lstm", "hidden_size": 1024, "num_layers": 4, "dropout": 0.0, "mlp": [1024, 512, 256]},
+            else {"type": "lstm", "hidden_size": 1024, "num_layers": 4, "dropout": 0.0, "mlp": MLP, "squash": "tanh"},
+            "precision": {"vision": "fp32", "text": "fp32", "clip": "fp32", "head": "fp32"},
         }
     )
     ids = torch.arange(3, 3 + WORDS).unsqueeze(0)
     parts = parse_prompt(PROMPT, ("front",), has_state=False, has_action=True)
     prompt = EncodedPrompt(parts, ids, torch.zeros_like(ids, dtype=torch.bool), ((WORDS,),))
-    return Subject(initialise(config, 0).eval(), EncodedInstruction(prompt, None, None))
+    return Subject(initialise(config, 0).eval(), EncodedInstruction(prompt, {}, None))
 
 
 def _kosmos2() -> dict[str, Any]:

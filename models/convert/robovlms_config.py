@@ -103,7 +103,7 @@ class _Translator:
         lora, action = self._lora(), self._action()
         self._notes += self._remarks()
         document = {
-            "schema_version": 2,
+            "schema_version": 3,
             "dt": dt,
             "window": self._window,
             "chunk": self._chunk,
@@ -119,6 +119,7 @@ class _Translator:
             "clip": None,
             "fusion": None,
             "head": head,
+            "precision": {"vision": "fp32", "text": "fp32", "clip": "fp32", "head": "fp32"},
         }
         try:
             config = PolicyConfig.model_validate(document)

@@ -10,7 +10,7 @@ from .document import Section
 # Continuous dimensions; `action_dim` counts the gripper too.
 ARM = ("x", "y", "z", "roll", "pitch", "yaw")
 # Sizes that RoboVLMs builds whatever its configuration says.
-MLP = (1024, 512, 256)
+MLP = (1024, "relu", 512, "relu", 256, "relu")
 GPT = {"num_layers": 8, "num_heads": 8, "dropout": 0.1}
 
 _HEADS = ("LSTMDecoder", "GPTDecoder", "FCDecoder", "DiscreteDecoder")
@@ -73,7 +73,7 @@ def _continuous(head: Section, kind: str, space: str, width: int) -> HeadTransla
         head.expect("down_sample", pools, "pooling", "with action_space 'down_sample'")
         if source not in ("text", "vision", "all"):
             head.expect("token_source", source, "text | vision | all")
-        readout = {"type": "pooled", "source": source, "tokens": latent}
+        readout = {"type": "pooled", "source": source, "pooling": "max", "tokens": latent}
     notes: tuple[str, ...] = ()
     if history == "pre":
         notes = ("of a window the newest frame's actions are given; RoboVLMs' evaluation executes the oldest frame's",)
@@ -83,14 +83,22 @@ def _continuous(head: Section, kind: str, space: str, width: int) -> HeadTransla
 def _sizes(head: Section, kind: str, latent: int, width: int) -> dict[str, Any]:
     """Sizes of a head with layers; RoboVLMs multiplies its hidden size by the number of tokens that it reads."""
     if kind == "FCDecoder":
-        return {"type": "fc", "hidden_size": head.require("hidden_size", int) * latent, "mlp": MLP}
+        hidden = head.require("hidden_size", int)
+        return {"type": "fc", "hidden_size": hidden * latent, "mlp": MLP, "squash": "tanh"}
     hidden = head.get("hidden_size", 1024)
     if kind == "GPTDecoder":
         if latent != 1 and hidden != width:
             head.expect("latent", latent, 1, "with a GPT of another width than the backbone's, in RoboVLMs too")
-        return {"type": "gpt", "hidden_size": hidden * latent, "mlp": MLP, **GPT}
+        return {"type": "gpt", "hidden_size": hidden * latent, "mlp": MLP, "squash": "tanh", **GPT}
     layers, dropout = head.get("num_layers", 4), head.get("policy_rnn_dropout_p", 0.0)
-    return {"type": "lstm", "hidden_size": hidden * latent, "num_layers": layers, "dropout": dropout, "mlp": MLP}
+    return {
+        "type": "lstm",
+        "hidden_size": hidden * latent,
+        "num_layers": layers,
+        "dropout": dropout,
+        "mlp": MLP,
+        "squash": "tanh",
+    }
 
 
 def _discrete(head: Section) -> HeadTranslation:

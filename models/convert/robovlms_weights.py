@@ -11,7 +11,7 @@ from torch import Tensor
 from ..documents import first_of
 from ..errors import ConversionError
 from ..modeling import VLAModel
-from ..policy_directory import stored_tensors
+from ..weights import stored_tensors
 
 _NAMES = (
     ("backbone.", "backbone.model."),

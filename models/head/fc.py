@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from .mlp import ActionHead, linear_stack
+from ..configuration import Squash
+from ..layers import Layer, build_layers
+from .mlp import ActionHead
 
 
 class FCHead(ActionHead):
@@ -16,10 +18,17 @@ class FCHead(ActionHead):
     """
 
     def __init__(
-        self, in_features: int, hidden_size: int, mlp: Sequence[int], chunk: int, continuous: int, binary: int
+        self,
+        in_features: int,
+        hidden_size: int,
+        mlp: Sequence[Layer],
+        squash: Squash,
+        chunk: int,
+        continuous: int,
+        binary: int,
     ) -> None:
-        super().__init__(hidden_size, mlp, chunk, continuous, binary)
-        self.mlp = linear_stack(in_features, (in_features // 2,), hidden_size)
+        super().__init__(hidden_size, mlp, squash, chunk, continuous, binary)
+        self.mlp = build_layers(in_features, (in_features // 2, "relu", hidden_size))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features (b, l, in_features) -> continuous (b, l, chunk, k) in [-1, 1], binary logits (b, l, chunk, m)."""

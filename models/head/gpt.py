@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2Model
 
+from ..configuration import Squash
+from ..layers import Layer
 from .mlp import ActionHead
 
 
@@ -25,14 +27,15 @@ class GPTHead(ActionHead):
         num_heads: int,
         dropout: float,
         window: int,
-        mlp: Sequence[int],
+        mlp: Sequence[Layer],
+        squash: Squash,
         chunk: int,
         continuous: int,
         binary: int,
     ) -> None:
         if hidden_size % num_heads:
             raise ValueError(f"GPT head: hidden size {hidden_size} is no multiple of the {num_heads} attention heads")
-        super().__init__(hidden_size, mlp, chunk, continuous, binary)
+        super().__init__(hidden_size, mlp, squash, chunk, continuous, binary)
         self.window = window
         self.fc = nn.Identity() if in_features == hidden_size else nn.Linear(in_features, hidden_size)
         self.gpt = GPT2Model(

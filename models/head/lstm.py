@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ..configuration import Squash
+from ..layers import Layer
 from .mlp import ActionHead
 
 
@@ -21,14 +23,15 @@ class LSTMHead(ActionHead):
         hidden_size: int,
         num_layers: int,
         dropout: float,
-        mlp: Sequence[int],
+        mlp: Sequence[Layer],
+        squash: Squash,
         chunk: int,
         continuous: int,
         binary: int,
     ) -> None:
         if dropout > 0.0 and num_layers == 1:
             raise ValueError(f"LSTM head: dropout {dropout} acts between layers, with 1 layer it must be 0")
-        super().__init__(hidden_size, mlp, chunk, continuous, binary)
+        super().__init__(hidden_size, mlp, squash, chunk, continuous, binary)
         self.rnn = nn.LSTM(in_features, hidden_size, num_layers, batch_first=True, dropout=dropout)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:

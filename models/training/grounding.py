@@ -169,7 +169,7 @@ def patch_loss(model: VLAModel, encoder: InstructionEncoder, batch: PatchBatch) 
     """CLIP's loss: binary cross-entropy of each patch with each sentence, per positive."""
     clip = clip_of(model)
     _, patches = clip.encode_image(normalise(batch.pictures, model.config.image))
-    logits = clip.similarity(patches, clip.encode_text(*_clip_tokens(model, encoder, batch.texts)))
+    logits = clip.similarity(patches, clip.encode_text(*_clip_tokens(model, encoder, batch.texts)).unit)
     target = (batch.coverage * COVERAGE_GAIN).clamp(max=1.0)
     loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
     return loss / target.sum().clamp(min=1.0)
@@ -179,16 +179,16 @@ def clip_of(model: VLAModel) -> ClipGrounding:
     """The model's CLIP.
 
     Raises:
-        TrainingConfigError: it has none.
+        TrainingConfigError: it has none, or does not compare words with patches.
     """
-    if model.clip is None:
-        raise TrainingConfigError("policy.clip is null: words are grounded in CLIP first")
+    if model.clip is None or "clip_similarity" not in model.config.features:
+        raise TrainingConfigError("policy.fusion.features lacks clip_similarity: words are grounded in CLIP first")
     return model.clip
 
 
 def _clip_tokens(model: VLAModel, encoder: InstructionEncoder, texts: list[str]) -> tuple[Tensor, Tensor]:
     if encoder.clip_tokenizer is None:
-        raise TrainingConfigError("policy.clip is null: words are grounded in CLIP first")
+        raise TrainingConfigError("the policy has no tokenizer for CLIP: words are grounded in CLIP first")
     return encode(encoder.clip_tokenizer, texts, clip_of(model).text_length)
 
 
@@ -242,7 +242,7 @@ def clip_pointing(model: VLAModel, encoder: InstructionEncoder, batch: LocationB
     """
     clip = clip_of(model)
     _, patches = clip.encode_image(normalise(batch.pictures, model.config.image))
-    texts = clip.encode_text(*_clip_tokens(model, encoder, batch.instructions))
+    texts = clip.encode_text(*_clip_tokens(model, encoder, batch.instructions)).unit
     patches = patches.repeat_interleave(len(texts) // len(patches), dim=0)
     similarity = clip.similarity(patches, texts.unsqueeze(1))[:, 0]
     seen = batch.location[:, -1] == 0.0

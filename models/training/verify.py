@@ -181,13 +181,15 @@ def random_action_batch(model: VLAModel) -> ActionBatch:
     pictures = torch.randint(256, (*frames, len(config.cameras), size, size, 3), dtype=torch.uint8, device=device)
     state = torch.randn(*frames, len(config.state), device=device) if config.state else None
     parts = parse_prompt(config.prompt, config.cameras, bool(config.state), config.has_action_slot)
-    text = prompts = None
-    if model.clip is not None and config.clip is not None:
+    text: dict[str, Tensor] = {}
+    prompts = None
+    if model.clip is not None and model.clip.reads and config.clip is not None:
         tower: Any = model.clip.clip.config.text_config
         count = SAMPLES * (1 + len(config.clip.prompts))
         ids = torch.randint(int(tower.vocab_size), (count, min(4, model.clip.text_length)), device=device)
-        embeddings = model.clip.encode_text(ids, torch.ones_like(ids))
-        text, prompts = embeddings[:SAMPLES], embeddings[SAMPLES:].view(SAMPLES, len(config.clip.prompts), -1)
+        encoding = model.clip.encode_text(ids, torch.ones_like(ids))
+        text = {name: value[:SAMPLES] for name, value in encoding.features("clip_text").items()}
+        prompts = encoding.unit[SAMPLES:].view(SAMPLES, len(config.clip.prompts), model.clip.embedding_size)
     return ActionBatch(
         Observation(pictures, state),
         EncodedInstruction(_random_prompt(model, parts), text, prompts),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -72,12 +73,14 @@ class Bench:
     Attributes:
         commands: (s monotonic, m/s, rad/s) as they arrived.
         statuses: (s monotonic, text).
+        diagnostics: as they arrived.
     """
 
     def __init__(self, folder: Path) -> None:
         domain = free_domain()
         self.commands: list[tuple[float, float, float]] = []
         self.statuses: list[tuple[float, str]] = []
+        self.diagnostics: list[DiagnosticStatus] = []
         self._heard: list[str] = []  # instructions that policy_node has taken
         self._folder = folder
         self._environment = {
@@ -96,6 +99,9 @@ class Bench:
         self.node.create_subscription(String, "policy_node/status", self._on_status, LATCHED)
         self.node.create_subscription(
             String, "policy_node/active_instruction", lambda message: self._heard.append(message.data), LATCHED
+        )
+        self.node.create_subscription(
+            DiagnosticArray, "/diagnostics", lambda message: self.diagnostics.extend(message.status), 10
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)

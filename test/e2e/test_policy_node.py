@@ -93,6 +93,19 @@ def test_commands_keep_their_rate_while_a_policy_takes_two_seconds_a_step(
     assert "policy" in shared_bench.statuses[-1][1]
 
 
+def test_the_pace_of_the_policy_is_published(shared_bench: Bench, camera: Process) -> None:
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+    begin = len(shared_bench.diagnostics)
+    shared_bench.until(lambda: any(status.values for status in shared_bench.diagnostics[begin:]))
+    status = next(status for status in shared_bench.diagnostics[begin:] if status.values)
+    values = {pair.key: float(pair.value) for pair in status.values}
+    assert status.name.endswith("policy_node: policy")
+    assert values["rate (Hz)"] > 0.0
+    assert values["step p50 (ms)"] <= values["step p95 (ms)"] <= values["step p99 (ms)"]
+    assert values["frame to answer p50 (ms)"] > 0.0
+
+
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [("yuv422", "image encoding 'yuv422' is not supported; expected one of rgb8,"), ("empty", "image is empty")],

@@ -20,9 +20,17 @@ from mobile_vla_models.policy_directory import PolicyParts
 from mobile_vla_models.text import train_tokenizer
 
 HEADS: dict[str, dict[str, Any]] = {
-    "lstm": {"type": "lstm", "hidden_size": 16, "num_layers": 1, "dropout": 0.0, "mlp": [16]},
-    "gpt": {"type": "gpt", "hidden_size": 16, "num_layers": 1, "num_heads": 2, "dropout": 0.0, "mlp": [16]},
-    "fc": {"type": "fc", "hidden_size": 16, "mlp": [16]},
+    "lstm": {"type": "lstm", "hidden_size": 16, "num_layers": 1, "dropout": 0.0, "mlp": [16, "relu"], "squash": "tanh"},
+    "gpt": {
+        "type": "gpt",
+        "hidden_size": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "dropout": 0.0,
+        "mlp": [16, "relu"],
+        "squash": "tanh",
+    },
+    "fc": {"type": "fc", "hidden_size": 16, "mlp": [16, "relu"], "squash": "tanh"},
     "discrete": {"type": "discrete", "bins": 9, "end": 310},
 }
 TOKENS = {"type": "action_token", "tokens": 1}

@@ -11,16 +11,27 @@ from torch import Tensor
 from mobile_vla_models.head.gpt import GPTHead
 from mobile_vla_models.head.lstm import LSTMHead
 from mobile_vla_models.head.mlp import ActionHead
+from mobile_vla_models.layers import Layer
 from mobile_vla_models.loss import action_loss
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WINDOW = 5
 OURS = {"actions": "continuous", "gripper": "binary"}
-MLP = (1024, 512, 256)
+MLP: tuple[Layer, ...] = (1024, "relu", 512, "relu", 256, "relu")
 
 
 def lstm() -> LSTMHead:
-    return LSTMHead(in_features=32, hidden_size=48, num_layers=4, dropout=0.0, mlp=MLP, chunk=3, continuous=6, binary=1)
+    return LSTMHead(
+        in_features=32,
+        hidden_size=48,
+        num_layers=4,
+        dropout=0.0,
+        mlp=MLP,
+        squash="tanh",
+        chunk=3,
+        continuous=6,
+        binary=1,
+    )
 
 
 def gpt() -> GPTHead:
@@ -32,6 +43,7 @@ def gpt() -> GPTHead:
         dropout=0.1,
         window=WINDOW,
         mlp=MLP,
+        squash="tanh",
         chunk=3,
         continuous=6,
         binary=1,

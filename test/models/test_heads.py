@@ -10,22 +10,24 @@ from mobile_vla_models.head.fc import FCHead
 from mobile_vla_models.head.gpt import GPTHead
 from mobile_vla_models.head.lstm import LSTMHead
 from mobile_vla_models.head.mlp import ActionHead
+from mobile_vla_models.layers import Layer
 from mobile_vla_models.loss import action_loss
 
 WINDOW, CHUNK = 4, 3
+MLP: tuple[Layer, ...] = (16, "relu", 12, "relu")
 BuildHead = Callable[..., ActionHead]
 
 
 def lstm(in_features: int = 6, continuous: int = 2, binary: int = 1) -> LSTMHead:
-    return LSTMHead(in_features, 8, 2, 0.0, (16, 12), CHUNK, continuous, binary)
+    return LSTMHead(in_features, 8, 2, 0.0, MLP, "tanh", CHUNK, continuous, binary)
 
 
 def gpt(in_features: int = 6, continuous: int = 2, binary: int = 1) -> GPTHead:
-    return GPTHead(in_features, 8, 2, 2, 0.0, WINDOW, (16, 12), CHUNK, continuous, binary)
+    return GPTHead(in_features, 8, 2, 2, 0.0, WINDOW, MLP, "tanh", CHUNK, continuous, binary)
 
 
 def fc(in_features: int = 6, continuous: int = 2, binary: int = 1) -> FCHead:
-    return FCHead(in_features, 8, (16, 12), CHUNK, continuous, binary)
+    return FCHead(in_features, 8, MLP, "tanh", CHUNK, continuous, binary)
 
 
 @pytest.fixture(params=[lstm, gpt, fc])
@@ -108,8 +110,8 @@ def test_no_continuous_dimension_is_refused(build: BuildHead) -> None:
 
 def test_lstm_dropout_needs_a_second_layer() -> None:
     with pytest.raises(ValueError, match=r"dropout 0\.1 acts between layers"):
-        LSTMHead(6, 8, 1, 0.1, (16,), CHUNK, 2, 1)
-    assert LSTMHead(6, 8, 2, 0.1, (16,), CHUNK, 2, 1).rnn.dropout == 0.1
+        LSTMHead(6, 8, 1, 0.1, MLP, "tanh", CHUNK, 2, 1)
+    assert LSTMHead(6, 8, 2, 0.1, MLP, "tanh", CHUNK, 2, 1).rnn.dropout == 0.1
 
 
 def test_lstm_and_gpt_use_the_history() -> None:
@@ -137,7 +139,7 @@ def test_gpt_refuses_more_frames_than_its_window() -> None:
 
 def test_gpt_refuses_a_hidden_size_that_its_heads_do_not_divide() -> None:
     with pytest.raises(ValueError, match="hidden size 8 is no multiple of the 3"):
-        GPTHead(6, 8, 2, 3, 0.0, WINDOW, (16,), CHUNK, 2, 1)
+        GPTHead(6, 8, 2, 3, 0.0, WINDOW, MLP, "tanh", CHUNK, 2, 1)
 
 
 def test_gpt_holds_no_token_embedding() -> None:
@@ -148,7 +150,7 @@ def test_gpt_holds_no_token_embedding() -> None:
 
 
 def test_gpt_drops_out_in_training_only() -> None:
-    head = GPTHead(6, 8, 2, 2, 0.5, WINDOW, (16,), CHUNK, 2, 1)
+    head = GPTHead(6, 8, 2, 2, 0.5, WINDOW, MLP, "tanh", CHUNK, 2, 1)
     features = torch.randn(1, WINDOW, 6)
     assert not torch.equal(head.train()(features)[0], head(features)[0])
     assert torch.equal(head.eval()(features)[0], head(features)[0])

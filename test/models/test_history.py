@@ -11,7 +11,7 @@ from tiny import tiny_document
 from torch import Tensor
 
 from mobile_vla_models.history import begin_history
-from mobile_vla_models.modeling import Observation, VLAModel
+from mobile_vla_models.modeling import Observation
 from mobile_vla_models.policy import VLAPolicy
 from policies import SENTENCES, TOKENS, build, document, observe
 
@@ -71,7 +71,8 @@ def test_frames_in_one_sequence_go_on_from_what_is_kept(family: str) -> None:
 @pytest.mark.parametrize("history", ["post", "pre", "none"])
 def test_a_policy_that_reads_clip_only_needs_no_backbone(history: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content = {**tiny_document(), "history": history, "window": 1 if history == "none" else WINDOW}
-    content["fusion"] = {"features": ["clip_image", "clip_text"], "hidden_size": 16, "dropout": 0.0}
+    content["clip"]["prompts"] = []
+    content["fusion"] = {"type": "sum", "features": ["clip_image", "clip_text"], "hidden_size": 16, "dropout": 0.0}
     policy = build(content)
     monkeypatch.setattr(type(policy.model.backbone), "encode_images", None)
     assert_each_step_is_its_window(policy)
@@ -115,13 +116,13 @@ def test_every_picture_is_encoded_once(history: str, monkeypatch: pytest.MonkeyP
     policy = build(document("kosmos2", "lstm", history))
     run = observe(policy.config, 1, STEPS)
     encoded: list[int] = []
-    encode = VLAModel.encode_pictures
+    encode = policy.model.backbone.encode_images
 
-    def counted(model: VLAModel, pictures: Tensor) -> Tensor:
-        encoded.append(len(pictures))
-        return encode(model, pictures)
+    def counted(pixels: Tensor) -> Tensor:
+        encoded.append(len(pixels))
+        return encode(pixels)
 
-    monkeypatch.setattr(VLAModel, "encode_pictures", counted)
+    monkeypatch.setattr(policy.model.backbone, "encode_images", counted)
     rolled_out(policy, run)
     assert encoded == [1] * STEPS
 
@@ -134,7 +135,7 @@ def test_pooled_features_take_the_same_way(history: str, source: str) -> None:
             "kosmos2",
             "lstm",
             history,
-            readout={"type": "pooled", "source": source, "tokens": 2},
+            readout={"type": "pooled", "source": source, "pooling": "max", "tokens": 2},
             prompt="<s>{front}{instruction}</s>",
         )
     )

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from tiny import tiny_document
 
-from mobile_vla_models.configuration import FusionConfig, ImagePreprocessing, PolicyConfig, StateDimension
-from mobile_vla_models.fusion import FeatureFusion
+from mobile_vla_models.configuration import ImagePreprocessing, PolicyConfig, StateDimension, SumFusionConfig
+from mobile_vla_models.fusion import SumFusion
 from mobile_vla_models.modeling import Observation, initialise
-from mobile_vla_models.policy import set_precision
 from mobile_vla_models.preprocessing import resize
 from mobile_vla_models.state import StateEncoder
+from mobile_vla_models.weights import change_dtype
 from policies import SENTENCES, build, document, observe
 
 RNG = np.random.default_rng(0)
@@ -57,13 +57,13 @@ def test_half_the_bits_round_no_physical_unit() -> None:
     exact = policy.model.state_encoder
     assert exact is not None
     before = exact(torch.tensor([1000.35])).detach()
-    set_precision(policy.model, torch.device("cpu"), torch.bfloat16)
+    change_dtype(policy.model, torch.bfloat16)
     torch.testing.assert_close(exact(torch.tensor([1000.35])).float(), before, rtol=0.05, atol=0.05)
 
 
 def test_half_the_bits_round_no_position() -> None:
     policy = build(document("llava", "fc", "none"))
-    set_precision(policy.model, torch.device("cpu"), torch.bfloat16)
+    change_dtype(policy.model, torch.bfloat16)
     frequencies = [value for name, value in policy.model.named_buffers() if name.endswith("inv_freq")]
     assert frequencies
     assert {value.dtype for value in frequencies} == {torch.float32}
@@ -71,8 +71,8 @@ def test_half_the_bits_round_no_position() -> None:
 
 def test_fusion_adds_projections_and_is_no_linear_layer() -> None:
     torch.manual_seed(0)
-    config = FusionConfig(features=("backbone", "clip_text"), hidden_size=6, dropout=0.0)
-    fusion = FeatureFusion(config, {"backbone": 4, "clip_text": 3})
+    config = SumFusionConfig(type="sum", features=("backbone", "clip_text"), hidden_size=6, dropout=0.0)
+    fusion = SumFusion(config, {"backbone": 4, "clip_text": 3})
     features = {"backbone": torch.randn(2, 4), "clip_text": torch.randn(2, 3)}
     total = sum(fusion.projections[name](value) for name, value in features.items())
     torch.testing.assert_close(fusion(features), torch.nn.functional.gelu(fusion.norm(total)))

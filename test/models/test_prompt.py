@@ -124,7 +124,10 @@ def test_an_over_long_instruction_is_refused_and_never_cut() -> None:
         ({"prompt": "<s>{front}{instruction}"}, "action"),
         ({"head": {"type": "diffusion"}}, "diffusion"),
         ({"backbone": {"type": "kosmos3", "config": {"model_type": "kosmos-2"}, "language_head": False}}, "kosmos3"),
-        ({"fusion": {"features": ["backbone", "clip_text"], "hidden_size": 8, "dropout": 0.0}}, "clip must be given"),
+        (
+            {"fusion": {"type": "sum", "features": ["backbone", "clip_text"], "hidden_size": 8, "dropout": 0.0}},
+            "clip must be given",
+        ),
         ({"schema_version": 1}, "schema_version"),
     ],
 )

@@ -12,7 +12,7 @@ from policies import SENTENCES, TOKENS, build, document, observe
 
 POOLED: dict[str, dict[str, Any]] = {
     source: {
-        "readout": {"type": "pooled", "source": source, "tokens": 2},
+        "readout": {"type": "pooled", "source": source, "pooling": "max", "tokens": 2},
         "prompt": "<s>{front}{instruction}</s>",
     }
     for source in ("text", "vision", "all")

@@ -22,7 +22,7 @@ def tiny_document() -> dict[str, object]:
     }
     dropout = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
     return {
-        "schema_version": 2,
+        "schema_version": 3,
         "dt": 0.2,
         "window": 4,
         "chunk": 3,
@@ -84,11 +84,20 @@ def tiny_document() -> dict[str, object]:
             },
         },
         "fusion": {
+            "type": "sum",
             "features": ["backbone", "clip_image", "clip_text", "clip_similarity"],
             "hidden_size": 16,
             "dropout": 0.1,
         },
-        "head": {"type": "lstm", "hidden_size": 16, "num_layers": 1, "dropout": 0.0, "mlp": [16]},
+        "head": {
+            "type": "lstm",
+            "hidden_size": 16,
+            "num_layers": 1,
+            "dropout": 0.0,
+            "mlp": [16, "relu"],
+            "squash": "tanh",
+        },
+        "precision": {"vision": "fp32", "text": "fp32", "clip": "fp32", "head": "fp32"},
     }
 
 

@@ -12,9 +12,9 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import Image
 
 from mobile_vla_models import ActionChunk
-from mobile_vla_ros.control import ActionPlan, PolicyStepper
+from mobile_vla_ros.control import PolicyStepper
 from mobile_vla_ros.images import to_image
-from mobile_vla_ros.inference import Answer, BadFrame, Failure, InferenceWorker, Request
+from mobile_vla_ros.inference import Answer, BadFrame, Failure, InferenceWorker, Planned, Request
 
 FRAME = to_image(np.zeros((4, 4, 3), np.uint8), Time(), "camera")
 
@@ -77,8 +77,8 @@ def test_the_newest_frame_replaces_those_that_wait(policy: GatedPolicy, worker: 
         worker.submit(request(stamp))
     policy.go.set()
     answers = collect(worker, 2)
-    assert all(isinstance(answer, ActionPlan) for answer in answers)
-    assert [answer.stamp for answer in answers if isinstance(answer, ActionPlan)] == [1.0, 1.6]
+    assert all(isinstance(answer, Planned) for answer in answers)
+    assert [answer.plan.stamp for answer in answers if isinstance(answer, Planned)] == [1.0, 1.6]
     worker.close(5.0)
     assert not worker.alive
 
@@ -92,8 +92,9 @@ def test_a_discarded_frame_is_not_answered(policy: GatedPolicy, worker: Inferenc
     collect(worker, 1)
     worker.submit(request(1.4))
     (answer,) = collect(worker, 1)
-    assert isinstance(answer, ActionPlan)
-    assert answer.stamp == 1.4
+    assert isinstance(answer, Planned)
+    assert answer.plan.stamp == 1.4
+    assert answer.seconds > 0.0
 
 
 def test_what_the_policy_raises_is_an_answer_and_the_worker_goes_on(
@@ -105,7 +106,7 @@ def test_what_the_policy_raises_is_an_answer_and_the_worker_goes_on(
     assert collect(worker, 1) == [Failure("policy: RuntimeError: out of memory", 1)]
     policy.error = None
     worker.submit(request(1.2))
-    assert isinstance(collect(worker, 1)[0], ActionPlan)
+    assert isinstance(collect(worker, 1)[0], Planned)
     assert worker.alive
 
 

@@ -118,7 +118,7 @@ def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> Non
         ("camera_timeout:=fast", "camera_timeout"),
         ("stop_confirmations:=0", "stop_confirmations out of range"),
         ("image_transport:=theora", "parameter image_transport is 'theora': expected one of raw, compressed"),
-        ("dtype:=int8", "parameter dtype is 'int8': expected one of float32, bfloat16, float16"),
+        ("dtype:=int8", "parameter dtype is 'int8': expected one of auto, float32, bfloat16, float16"),
         ("limits.linear_x_max:=0.8", "parameter limits: limit linear_x_max = 0.8 loosens the policy's 0.5"),
         ("limits.linear_x_min:=-0.1", "limit linear_x_min = -0.1 loosens the policy's 0.0"),
         ("limits.angular_z_max:=0.0", "limit angular_z_max = 0.0: expected a finite number, above 0"),

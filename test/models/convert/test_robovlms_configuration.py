@@ -87,7 +87,8 @@ def test_lstm_takes_what_its_constructor_takes() -> None:
         "hidden_size": 144,
         "num_layers": 2,
         "dropout": 0.1,
-        "mlp": (1024, 512, 256),
+        "mlp": (1024, "relu", 512, "relu", 256, "relu"),
+        "squash": "tanh",
     }
 
 

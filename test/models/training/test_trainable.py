@@ -25,11 +25,11 @@ from transformers.pytorch_utils import Conv1D
 
 from mobile_vla_models.errors import TrainingConfigError
 from mobile_vla_models.modeling import VLAModel
-from mobile_vla_models.policy_directory import load_weights, stored_tensors
 from mobile_vla_models.training.groups import ADDED, decoder_blocks, parameter_groups
 from mobile_vla_models.training.tasks import training_loss
 from mobile_vla_models.training.trainable import merge_lora, set_trainable, trainable_names
 from mobile_vla_models.training.verify import random_action_batch, random_losses
+from mobile_vla_models.weights import load_weights, stored_tensors
 
 
 def outputs(model: VLAModel) -> tuple[Tensor, Tensor]:

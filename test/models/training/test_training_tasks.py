@@ -158,13 +158,13 @@ def test_a_question_shows_its_pictures_in_the_order_of_its_own_places() -> None:
 
 def test_pictures_are_encoded_once_in_each_task(model: VLAModel, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[int] = []
-    encode: Callable[[Tensor], Tensor] = model.encode_pictures
+    encode: Callable[[Tensor], Tensor] = model.backbone.encode_images
 
-    def count(pictures: Tensor) -> Tensor:
-        encoded.append(len(pictures))
-        return encode(pictures)
+    def count(pixels: Tensor) -> Tensor:
+        encoded.append(len(pixels))
+        return encode(pixels)
 
-    monkeypatch.setattr(model, "encode_pictures", count)
+    monkeypatch.setattr(model.backbone, "encode_images", count)
     batches: dict[str, Batch] = {"action": action_batch(model), "vision_language": question_batch(model)}
     training_loss(model, batches, tasks(vision_language=VISION_LANGUAGE))
     assert encoded == [2 * 3, 2]

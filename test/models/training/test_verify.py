@@ -285,7 +285,7 @@ def test_the_command_fails_and_says_what_is_wrong(tmp_path: Path) -> None:
     def ask_for_a_head_without_words(document: dict[str, Any]) -> None:
         document["trainable"]["language_head"] = True
         document["policy"] |= {"readout": {"type": "action_token", "tokens": 1}}
-        document["policy"]["head"] = {"type": "fc", "hidden_size": 8, "mlp": [8]}
+        document["policy"]["head"] = {"type": "fc", "hidden_size": 8, "mlp": [8, "relu"], "squash": "tanh"}
         document["tasks"]["action"] = {"weight": 1.0, "loss": "huber", "binary_weight": 0.1}
 
     path = written(tmp_path, ask_for_a_head_without_words)

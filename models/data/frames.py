@@ -1,0 +1,78 @@
+"""Real pictures with their instructions, to try a policy on: of a recording, or a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from ..configuration import ImagePreprocessing
+from ..errors import DataError
+from ..preprocessing import resize
+from .bags import find_bags, read_bag
+
+INSTRUCTION_FILE = "instruction.txt"
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+# Frames side by side from one run: enough to see the history at work, few enough to see many runs.
+_RUN = 8
+
+
+@dataclass(frozen=True)
+class Run:
+    """Frames that follow each other under one instruction; frames uint8 (n, s, s, 3)."""
+
+    instruction: str
+    frames: NDArray[np.uint8]
+
+
+def read_runs(path: Path, image: ImagePreprocessing, dt: float, count: int) -> list[Run]:
+    """Up to `count` frames, of as many runs as that takes.
+
+    Args:
+        path: a rosbag2 recording, a folder of such, or a folder of pictures (jpg, png, bmp; in the order of their
+            names) with `instruction.txt`, one sentence.
+        image: pictures are squashed as it says.
+        dt: seconds between frames of a recording.
+        count: of frames in all.
+
+    Raises:
+        DataError: none of these, or nothing in it.
+    """
+    if not path.is_dir():
+        raise DataError(f"{path}: expected a rosbag2 recording, a folder of them, or a folder of pictures")
+    pictures = sorted(file for file in path.iterdir() if file.suffix.lower() in _PICTURES)
+    if pictures:
+        return [_read_pictures(path, pictures[:count], image)]
+    bags = [path] if (path / "metadata.yaml").is_file() else find_bags(path)
+    runs: list[Run] = []
+    wanted = count
+    for bag in bags:
+        for episode in read_bag(bag, image, dt):
+            frames = episode.frames[: min(_RUN, wanted)]
+            runs.append(Run(episode.instruction, frames))
+            wanted -= len(frames)
+            if wanted == 0:
+                return runs
+    if not runs:
+        raise DataError(f"{path}: its recordings hold no frame under an instruction")
+    return runs
+
+
+def _read_pictures(path: Path, files: list[Path], image: ImagePreprocessing) -> Run:
+    try:
+        instruction = (path / INSTRUCTION_FILE).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: pictures want their sentence beside them, in {INSTRUCTION_FILE} ({error})") from error
+    if not instruction or "\n" in instruction:
+        raise DataError(f"{path / INSTRUCTION_FILE} holds {instruction!r}, expected one sentence")
+    frames = []
+    for file in files:
+        try:
+            with Image.open(file) as picture:
+                frames.append(resize(np.asarray(picture.convert("RGB"), dtype=np.uint8), image))
+        except (OSError, UnidentifiedImageError) as error:
+            raise DataError(f"{file}: not a readable picture ({error})") from error
+    return Run(instruction, np.stack(frames))

@@ -1,0 +1,54 @@
+"""A run on an engine's parts: each frame once through the towers, the window replayed from features."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import torch
+from torch import Tensor
+
+from ..configuration import PolicyConfig
+from ..preprocessing import normalise
+from .parts import Parts, Prepared
+
+
+class LeanHistory:
+    """One run under one instruction, with history "post" or "none".
+
+    Args:
+        config: of the policy.
+        parts: that compute.
+        prepared: the instruction.
+    """
+
+    def __init__(self, config: PolicyConfig, parts: Parts, prepared: Prepared) -> None:
+        self._config, self._parts, self._prepared = config, parts, prepared
+        self._fused: deque[Tensor] = deque(maxlen=config.window)
+        self._shows_backbone = any(name.startswith("backbone") for name in config.features)
+        self._sees_clip = any(name.startswith("clip_image") or name == "clip_similarity" for name in config.features)
+
+    @torch.inference_mode()
+    def step(self, pictures: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Take the next frame; as `History.step`."""
+        parts, prepared = self._parts, self._prepared
+        # One preprocessing for both vision towers.
+        pixels = normalise(pictures, self._config.image)
+        features: dict[str, Tensor] = dict(prepared.clip_text)
+        if self._shows_backbone:
+            latents, pooled = parts.see(pixels)
+            features["backbone_image"] = latents[:1].mean(dim=1)
+            features["backbone_vision"] = pooled[:1]
+            if "backbone" in self._config.features:
+                placed = latents.index_select(0, prepared.cameras).flatten(0, 1).unsqueeze(0)
+                features["backbone"] = parts.read(placed, prepared)
+        if self._sees_clip:
+            names = clip_names(self._config)
+            features |= dict(zip(names, parts.clip(pixels[:1], prepared), strict=True))
+        side_by_side = torch.cat([features[name].float() for name in self._config.features], dim=-1)
+        self._fused.append(parts.fuse(side_by_side))
+        return parts.act(torch.stack(list(self._fused), dim=1))
+
+
+def clip_names(config: PolicyConfig) -> tuple[str, ...]:
+    """Those of the fused features that CLIP's vision tower gives, in their order."""
+    return tuple(name for name in config.features if name.startswith("clip_image") or name == "clip_similarity")

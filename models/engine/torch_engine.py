@@ -1,0 +1,32 @@
+"""The torch engine: lean parts where a policy allows them, the model itself where it does not."""
+
+from __future__ import annotations
+
+from ..history import History, begin_history
+from ..modeling import EncodedInstruction, VLAModel
+from .history import LeanHistory
+from .parts import prepare, why_not_lean
+from .torch_parts import TorchParts
+
+
+class TorchEngine:
+    """Runs a model's own weights; they may change between runs.
+
+    Args:
+        model: in evaluation mode.
+    """
+
+    name = "torch"
+
+    def __init__(self, model: VLAModel) -> None:
+        self._model = model
+        self._parts: TorchParts | None = None
+
+    def begin(self, instruction: EncodedInstruction) -> History | LeanHistory:
+        """The history of a run under one instruction (batch 1)."""
+        if why_not_lean(self._model.config) is not None:
+            return begin_history(self._model, instruction)
+        if self._parts is None:
+            self._parts = TorchParts(self._model)
+        self._parts.refresh()
+        return LeanHistory(self._model.config, self._parts, prepare(self._model, instruction))
