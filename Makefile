@@ -1,7 +1,7 @@
 # make demo   a simulated robot follows three instructions; video and plots in out/demo
 # make test   lint, types and every test
-# make bench  what keeping keys, values and pictures saves; gradient checkpointing
-# make bench-full  a full-size checkpoint (16 GB on disk): inspect, convert, load and run it, beside the naive way
+# make bench  what keeping keys, values and pictures saves; gradient checkpointing; steps of the shipped policy
+# make bench-full  full size, an hour and 16 GB on disk: a checkpoint inspected, converted, loaded; steps beside the roofline
 # make venv   only the environment, in .venv
 # make clean  removes what the others made, but not recordings, trainings and the environment
 
@@ -36,10 +36,14 @@ end-to-end: venv
 	$(BIN)/python -m pytest -m "e2e or packaging"
 
 bench: venv
-	$(BIN)/mobile-vla benchmark
+	$(BIN)/mobile-vla benchmark-model
+	$(BIN)/mobile-vla benchmark policies/sim_small --threads 1 --compare
 
 bench-full: venv
 	$(BIN)/mobile-vla benchmark-checkpoint --folder out/bench_full
+	for precision in fp32 bf16 w8a8; do \
+		$(BIN)/mobile-vla benchmark --full-size $$precision --threads 2 --steps 3 --compare; \
+	done
 
 venv:
 	@requirements/install.sh

@@ -155,6 +155,38 @@ def assemble(
 
 @app.command()
 def benchmark(
+    policy: Annotated[Path | None, typer.Argument(help="policy directory")] = None,
+    *,
+    full_size: Annotated[
+        str | None, typer.Option(help="instead: random weights of full size, fp32, bf16, fp16, int8 or w8a8")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="torch, or onnx for an export")] = "torch",
+    threads: Annotated[int | None, typer.Option(min=1, help="of torch; chosen by measurement if not given")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="that are timed")] = 50,
+    compare: Annotated[bool, typer.Option("--compare", help="beside other ways to compute the same step")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="also write every result here")] = None,
+) -> None:
+    """Time a policy's steps by stage, beside the floor that this machine's own limits set."""
+    import json
+
+    from mobile_vla_models.benchmark.policy.full_size import full_size_policy
+    from mobile_vla_models.benchmark.policy.report import Weights, benchmark_policy, measure_policy
+    from mobile_vla_models.benchmark.policy.tables import print_report
+
+    if (policy is None) == (full_size is None):
+        raise typer.BadParameter("give a policy directory, or --full-size PRECISION")
+    if policy is not None:
+        report = benchmark_policy(policy, engine, threads, steps, compare)
+    else:
+        weights = Weights(f"full size, {full_size}", None, True)
+        report = measure_policy(full_size_policy(str(full_size)), weights, threads, steps, compare, endurance=0)
+    print_report(report, Console())
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.document(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+@app.command()
+def benchmark_model(
     threads: Annotated[int, typer.Option(min=1, help="of torch, on the CPU")] = 2,
     repeats: Annotated[int, typer.Option(min=1, help="of each timing; medians are shown")] = 5,
 ) -> None:

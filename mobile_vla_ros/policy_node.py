@@ -71,6 +71,13 @@ class PolicyNode(RobotNode):
             "number format of what is not quantised; auto: as the policy is stored",
             choices=("auto", "float32", "bfloat16", "float16"),
         )
+        engine = declare(
+            self,
+            "engine",
+            "torch",
+            "what computes the steps; onnx: an export of the policy (mobile-vla export) in ONNX Runtime",
+            choices=("torch", "onnx"),
+        )
         transport = declare(
             self,
             "image_transport",
@@ -84,7 +91,7 @@ class PolicyNode(RobotNode):
         )
         self._base_frame = declare(self, "base_frame", "base_link", "frame_id of a stamped cmd_vel")
         if policy is None:
-            policy = _load(directory, device, dtype)
+            policy = _load(directory, device, dtype, engine)
         config = self._declare_controller(policy)
         self._controller = DriveController(self._declare_limits(policy), config)
         self._status: tuple[DriveState, str] | None = None
@@ -278,7 +285,7 @@ class PolicyNode(RobotNode):
             self.get_logger().error(reason)
 
 
-def _load(directory: str, device: str, dtype: str) -> DrivingPolicy:
+def _load(directory: str, device: str, dtype: str, engine: str) -> DrivingPolicy:
     if not directory:
         raise StartError("parameter policy is empty: expected the path of a policy directory")
     try:
@@ -286,7 +293,7 @@ def _load(directory: str, device: str, dtype: str) -> DrivingPolicy:
     except ImportError as error:
         raise StartError(f"the policy needs the Python package {error.name}, which is not installed") from error
     try:
-        policy = VLAPolicy.from_pretrained(directory, device=device, dtype=dtype)
+        policy = VLAPolicy.from_pretrained(directory, device=device, dtype=dtype, engine=engine)
         base_limits(policy.config)
     except (PolicyDirectoryError, MemoryShortageError, OSError) as error:
         raise StartError(str(error)) from error

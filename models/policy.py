@@ -12,11 +12,10 @@ from torch import Tensor
 
 from .action import ActionChunk
 from .configuration import PolicyConfig
-from .engine.history import LeanHistory
+from .engine.engine import Engine, Running, open_engine
 from .engine.torch_engine import TorchEngine
 from .errors import PrecisionError
 from .golden import GoldenVectors
-from .history import History
 from .instruction import InstructionEncoder
 from .modeling import VLAModel
 from .policy_directory import PolicyParts, load_policy, save_policy
@@ -33,22 +32,25 @@ class VLAPolicy:
     the instruction changes. Text is encoded once per instruction, each picture once.
     """
 
-    def __init__(self, parts: PolicyParts) -> None:
+    def __init__(self, parts: PolicyParts, engine: Engine | None = None) -> None:
         self.config: PolicyConfig = parts.config
         self.model: VLAModel = parts.model.eval()
         self.encoder: InstructionEncoder = parts.encoder
-        self._engine = TorchEngine(self.model)
-        self._history: History | LeanHistory | None = None
+        self.engine: Engine = engine if engine is not None else TorchEngine(self.model)
+        self._history: Running | None = None
         self._instruction: str | None = None
 
     @classmethod
-    def from_pretrained(cls, path: str | PathLike[str], device: str = "cpu", dtype: str = "auto") -> VLAPolicy:
+    def from_pretrained(
+        cls, path: str | PathLike[str], device: str = "cpu", dtype: str = "auto", engine: str = "torch"
+    ) -> VLAPolicy:
         """Load a policy directory and prove it on its golden vectors.
 
         Args:
             path: local policy directory.
             device: torch device.
             dtype: float32, bfloat16 or float16, of all that is not quantised; auto: as it is stored.
+            engine: what computes the steps: torch, or onnx for an export.
 
         Raises:
             PolicyDirectoryError: anything missing, unknown, corrupt or of the wrong shape; or golden vectors missed.
@@ -60,9 +62,8 @@ class VLAPolicy:
         parts, golden = load_policy(path, torch.device(device))
         if dtype != "auto":
             change_dtype(parts.model, DTYPES[dtype])
-        policy = cls(parts)
-        exact = {parameter.dtype for parameter in parts.model.parameters()} == {torch.float32}
-        golden.check(policy, tolerance=1e-4 if exact else 5e-2)
+        policy = cls(parts, open_engine(engine, path, parts.model))
+        golden.check(policy, tolerance=1e-4 if policy.engine.exact else 5e-2)
         policy.reset()
         return policy
 
@@ -116,7 +117,7 @@ class VLAPolicy:
         values = self._state(state)
         if self._history is None:
             with torch.inference_mode():
-                self._history = self._engine.begin(self.encoder(self.model, [instruction]))
+                self._history = self.engine.begin(self.encoder(self.model, [instruction]))
             self._give_back_words()
             self._instruction = instruction
         elif instruction != self._instruction:

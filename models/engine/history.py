@@ -22,7 +22,7 @@ class LeanHistory:
     """
 
     def __init__(self, config: PolicyConfig, parts: Parts, prepared: Prepared) -> None:
-        self._config, self._parts, self._prepared = config, parts, prepared
+        self.config, self.parts, self.prepared = config, parts, prepared
         self._fused: deque[Tensor] = deque(maxlen=config.window)
         self._shows_backbone = any(name.startswith("backbone") for name in config.features)
         self._sees_clip = any(name.startswith("clip_image") or name == "clip_similarity" for name in config.features)
@@ -30,21 +30,21 @@ class LeanHistory:
     @torch.inference_mode()
     def step(self, pictures: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Take the next frame; as `History.step`."""
-        parts, prepared = self._parts, self._prepared
+        parts, prepared = self.parts, self.prepared
         # One preprocessing for both vision towers.
-        pixels = normalise(pictures, self._config.image)
+        pixels = normalise(pictures, self.config.image)
         features: dict[str, Tensor] = dict(prepared.clip_text)
         if self._shows_backbone:
             latents, pooled = parts.see(pixels)
             features["backbone_image"] = latents[:1].mean(dim=1)
             features["backbone_vision"] = pooled[:1]
-            if "backbone" in self._config.features:
+            if "backbone" in self.config.features:
                 placed = latents.index_select(0, prepared.cameras).flatten(0, 1).unsqueeze(0)
                 features["backbone"] = parts.read(placed, prepared)
         if self._sees_clip:
-            names = clip_names(self._config)
+            names = clip_names(self.config)
             features |= dict(zip(names, parts.clip(pixels[:1], prepared), strict=True))
-        side_by_side = torch.cat([features[name].float() for name in self._config.features], dim=-1)
+        side_by_side = torch.cat([features[name].float() for name in self.config.features], dim=-1)
         self._fused.append(parts.fuse(side_by_side))
         return parts.act(torch.stack(list(self._fused), dim=1))
 

@@ -160,7 +160,7 @@ def rebuilt(history: LeanHistory, wrap: Callable[[Parts], Parts], window: int | 
         wrap: what to put around the parts.
         window: frames of the window; None: as it is.
     """
-    config = history._config
+    config = history.config
     if window is not None:
         config = config.model_copy(update={"window": window})
-    return LeanHistory(config, wrap(history._parts), history._prepared)
+    return LeanHistory(config, wrap(history.parts), history.prepared)

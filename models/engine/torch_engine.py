@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from ..history import History, begin_history
 from ..modeling import EncodedInstruction, VLAModel
 from .history import LeanHistory
@@ -21,6 +23,17 @@ class TorchEngine:
     def __init__(self, model: VLAModel) -> None:
         self._model = model
         self._parts: TorchParts | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether every weight is float32."""
+        return all(parameter.dtype == torch.float32 for parameter in self._model.parameters())
+
+    def describe(self) -> str:
+        """What runs, and where, in a line."""
+        reason = why_not_lean(self._model.config)
+        kind = "lean" if reason is None else f"the model as it is, since {reason}"
+        return f"torch {torch.__version__} on {self._model.device}, {kind}"
 
     def begin(self, instruction: EncodedInstruction) -> History | LeanHistory:
         """The history of a run under one instruction (batch 1)."""

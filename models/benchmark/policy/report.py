@@ -22,7 +22,7 @@ from ...policy_directory import TRAINING, WEIGHTS
 from .compare import Comparison
 from .compare import compare as compare_ways
 from .cost import part_precisions, step_cost
-from .opened import begin_lean, engine_of, open_policy
+from .opened import begin_lean
 from .pictures import INSTRUCTION, stepper
 from .roofline import PartFloor, Roofline, measure_roofline, model_shapes, step_floor
 from .stability import ENDURANCE, SMALL, WARM_UP, Stability, choose_threads, run_steadily, throttling
@@ -186,9 +186,10 @@ def benchmark_policy(path: Path, engine: str, threads: int | None, steps: int, c
 
     Raises:
         PolicyDirectoryError: it cannot be loaded.
-        BenchmarkError: no such engine, or a comparison for a policy whose step is not made of parts.
+        PolicyDirectoryError: see `VLAPolicy.from_pretrained`.
+        BenchmarkError: a comparison for a policy whose step is not made of parts.
     """
-    return measure_policy(open_policy(path, engine), weights_of(path), threads, steps, compare)
+    return measure_policy(VLAPolicy.from_pretrained(path, engine=engine), weights_of(path), threads, steps, compare)
 
 
 def measure_policy(
@@ -248,7 +249,7 @@ def measure_policy(
         weights=weights,
         parameters=model.parameter_count(),
         precisions={part: precision.value for part, precision in part_precisions(model).items()},
-        engine=engine_of(policy).name,
+        engine=policy.engine.describe(),
         tokens=_tokens(policy),
         window=config.window,
         machine=_machine(model.device, threads, (load, _load())),

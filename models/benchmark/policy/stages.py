@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
 
+from ...engine.engine import Running
 from ...engine.history import LeanHistory
 from ...engine.stages import DECODE, HEAD, MODEL, PREPROCESS, STAGES, StageClock, timed
 from ...policy import VLAPolicy
-from .opened import Running, begin
+from .opened import begin
 from .pictures import INSTRUCTION, decode, jpegs, state_of, to_pictures
 from .quantiles import Quantiles
 

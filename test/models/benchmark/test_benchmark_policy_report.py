@@ -19,6 +19,7 @@ from mobile_vla_models.benchmark.policy.pictures import stepper
 from mobile_vla_models.benchmark.policy.report import Weights, benchmark_policy, measure_policy, weights_of
 from mobile_vla_models.benchmark.policy.tables import print_report
 from mobile_vla_models.convert.hybrid_layout import FULL_SIZE, small
+from mobile_vla_models.errors import PolicyDirectoryError
 from mobile_vla_models.weights import empty_model
 from policies import build, document
 
@@ -38,7 +39,7 @@ def test_a_directory_is_measured(policy_dir: Path) -> None:
     assert torch.get_num_threads() == before
     said = json.loads(json.dumps(report.document(), allow_nan=False))
     assert said["weights"] == {"name": str(policy_dir), "sha256": weights_of(policy_dir).sha256, "random": False}
-    assert said["engine"] == "torch"
+    assert said["engine"] == f"torch {torch.__version__} on cpu, lean"
     assert said["precision"] == dict.fromkeys(("vision", "text", "clip", "head"), "fp32")
     assert said["machine"]["threads"] == 1
     assert said["steps"] == said["comparison"]["steps"] == 3
@@ -72,7 +73,7 @@ def test_a_comparison_that_cannot_be_had_is_refused_first(monkeypatch: pytest.Mo
 
 
 def test_unknown_engines_are_refused(policy_dir: Path) -> None:
-    with pytest.raises(BenchmarkError, match="engine 'abacus' is unknown, expected one of torch"):
+    with pytest.raises(PolicyDirectoryError, match="engine 'abacus' is unknown, expected one of torch"):
         benchmark_policy(policy_dir, "abacus", 1, 1, compare=False)
 
 

@@ -104,7 +104,7 @@ def test_watching_changes_no_answer_and_leaves_nothing_behind() -> None:
         for picture in shown:
             for one, other in zip(plain.step(picture, None), watched.step(picture, None), strict=True):
                 assert torch.equal(one, other)
-    parts = plain._parts
+    parts = plain.parts
     assert isinstance(parts.connector, nn.Module)  # type: ignore[attr-defined]
     assert not parts.connector._forward_pre_hooks  # type: ignore[attr-defined]
 

@@ -1,0 +1,65 @@
+"""What an engine is, and engines by name."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Protocol
+
+from torch import Tensor
+
+from ..errors import PolicyDirectoryError
+from ..modeling import EncodedInstruction, VLAModel
+from .torch_engine import TorchEngine
+
+ENGINES = ("torch", "onnx")
+
+
+class Running(Protocol):
+    """A run under one instruction."""
+
+    def step(self, pictures: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Take the next frame; as `History.step`."""
+
+
+class Engine(Protocol):
+    """What computes a policy's steps.
+
+    Attributes:
+        name: of its kind.
+    """
+
+    @property
+    def name(self) -> str:
+        """Of its kind."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether it computes in float32."""
+
+    def begin(self, instruction: EncodedInstruction) -> Running:
+        """Begin a run under one instruction (batch 1)."""
+
+    def describe(self) -> str:
+        """What runs, and where, in a line."""
+
+
+def open_engine(name: str, policy: str | PathLike[str], model: VLAModel) -> Engine:
+    """The engine of that name.
+
+    Args:
+        name: torch, or onnx for an export (`mobile-vla export`).
+        policy: the policy's directory.
+        model: its model.
+
+    Raises:
+        PolicyDirectoryError: unknown, not installed, or the directory has no export that fits its weights.
+    """
+    if name == "torch":
+        return TorchEngine(model)
+    if name != "onnx":
+        raise PolicyDirectoryError(f"engine {name!r} is unknown, expected one of {', '.join(ENGINES)}")
+    try:
+        from .onnx_engine import OnnxEngine
+    except ModuleNotFoundError as error:
+        raise PolicyDirectoryError(f"engine onnx needs the Python package {error.name}") from error
+    return OnnxEngine(policy, model)
