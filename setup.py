@@ -52,6 +52,8 @@ setup(
             "pydantic>=2",
             "opencv-python-headless",
         ],
+        # A robot that runs an export needs onnxruntime (on a Jetson NVIDIA's onnxruntime-gpu) alone.
+        "onnx": ["onnx", "onnx-ir>=0.1", "onnxruntime", "onnxscript"],
         "train": ["peft", "rich", "rosbags>=0.11", "tensorboard", "typer"],
         "sim": [
             "av",

@@ -6,6 +6,7 @@ Each subcommand calls one function of the packages; torch and the simulator are 
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,15 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(cli_convert.app, name="convert")
+
+
+class ExportDtype(str, Enum):
+    """A precision of an export by its name."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
 
 Seed = Annotated[int, typer.Option(min=0, help="of the random series; the same seed gives the same result")]
 Workers = Annotated[int, typer.Option(min=1, help="processes")]
@@ -70,6 +80,7 @@ def evaluate(
     seed: Seed = 0,
     swap_pairs: Annotated[int, typer.Option(min=0, help="starts that are driven twice, with the words swapped")] = 30,
     latency: Annotated[float, typer.Option(min=0.0, help="s from a frame to its plan")] = 0.1,
+    engine: Annotated[str, typer.Option(help="torch, or onnx for an export")] = "torch",
     json_file: Annotated[Path | None, typer.Option("--json", help="also write every result here")] = None,
     card: Annotated[bool, typer.Option("--card", help="also write the scores into the policy's model card")] = False,
 ) -> None:
@@ -84,20 +95,20 @@ def evaluate(
     directory = policy if policy is not None else share_path(SHIPPED_POLICY)
     console = Console()
     console.print(f"policy {directory}")
-    scores = run(directory, episodes, seed, latency)
-    pairs = swap_test(directory, swap_pairs, seed, latency) if swap_pairs else []
+    scores = run(directory, episodes, seed, latency, engine=engine)
+    pairs = swap_test(directory, swap_pairs, seed, latency, engine) if swap_pairs else []
     console.print(score_table(scores), kind_table(scores[0]))
     if pairs:
         console.print(swap_table(pairs))
     if json_file is not None:
-        setting = {"policy": str(directory), "seed": seed, "latency": latency}
+        setting = {"policy": str(directory), "engine": engine, "seed": seed, "latency": latency}
         results = {
             "closed_loop": [score.to_dict() for score in scores],
             "swap": [pair.to_dict() for pair in pairs],
         }
         write_json(json_file, {**setting, **results})
     if card:
-        command = f"mobile-vla evaluate --sim --episodes {episodes} --seed {seed} --latency {latency}"
+        command = f"mobile-vla evaluate --sim --episodes {episodes} --seed {seed} --latency {latency} --engine {engine}"
         write_card(directory, command, scores, pairs)
 
 
@@ -151,6 +162,25 @@ def assemble(
     card = f"# An untrained policy\n\nPretrained: {parts}. All else is random.\n"
     policy.save_pretrained(out_dir, training, card)
     Console().print(f"untrained policy of {policy.model.parameter_count():,} parameters written to {out_dir}")
+
+
+@app.command()
+def export(
+    policy: Annotated[Path, typer.Argument(help="policy directory, not quantised")],
+    *,
+    dtype: Annotated[ExportDtype, typer.Option(help="of the towers; int8 is for CPUs")] = ExportDtype.FP32,
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write; `onnx` in the policy directory if not given")
+    ] = None,
+) -> None:
+    """Write a policy's step as ONNX graphs, for `engine: onnx`."""
+    from rich.progress import Progress
+
+    from mobile_vla_models.engine.onnx_export import export as run
+
+    with Progress(transient=True) as progress:
+        folder = run(policy, dtype.value, progress, out)
+    Console().print(f"export written to {folder}", markup=False)
 
 
 @app.command()

@@ -91,7 +91,8 @@ class PolicyNode(RobotNode):
         )
         self._base_frame = declare(self, "base_frame", "base_link", "frame_id of a stamped cmd_vel")
         if policy is None:
-            policy = _load(directory, device, dtype, engine)
+            policy, description = _load(directory, device, dtype, engine)
+            self.get_logger().info(f"policy {directory}: {description}")
         config = self._declare_controller(policy)
         self._controller = DriveController(self._declare_limits(policy), config)
         self._status: tuple[DriveState, str] | None = None
@@ -285,7 +286,8 @@ class PolicyNode(RobotNode):
             self.get_logger().error(reason)
 
 
-def _load(directory: str, device: str, dtype: str, engine: str) -> DrivingPolicy:
+def _load(directory: str, device: str, dtype: str, engine: str) -> tuple[DrivingPolicy, str]:
+    """The policy, and what computes its steps."""
     if not directory:
         raise StartError("parameter policy is empty: expected the path of a policy directory")
     try:
@@ -301,7 +303,7 @@ def _load(directory: str, device: str, dtype: str, engine: str) -> DrivingPolicy
         raise StartError(f"policy {directory} cannot drive this robot: {error}") from error
     except RuntimeError as error:  # torch: no such device, out of memory
         raise StartError(f"policy {directory} does not load on device {device} as {dtype}: {error}") from error
-    return policy
+    return policy, policy.engine.describe()
 
 
 def main() -> int:

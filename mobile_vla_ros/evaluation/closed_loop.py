@@ -74,7 +74,12 @@ class Score:
 
 
 def evaluate(
-    policy_dir: Path, episodes: int, seed: int, latency: float = DEFAULT_LATENCY, baselines: bool = True
+    policy_dir: Path,
+    episodes: int,
+    seed: int,
+    latency: float = DEFAULT_LATENCY,
+    baselines: bool = True,
+    engine: str = "torch",
 ) -> list[Score]:
     """Drive a policy over held-out rooms, then three baselines over the same ones.
 
@@ -86,6 +91,7 @@ def evaluate(
         seed: of the series.
         latency: s from a frame to its plan.
         baselines: also run constant forward, untrained weights and shuffled instructions.
+        engine: that computes the policy's steps; the untrained weights run in torch.
 
     Returns:
         The policy's score first, then constant forward, untrained weights, shuffled instruction.
@@ -96,7 +102,7 @@ def evaluate(
     """
     if episodes < 2:
         raise ValueError(f"{episodes} episodes: expected at least 2")
-    policy = VLAPolicy.from_pretrained(policy_dir)
+    policy = VLAPolicy.from_pretrained(policy_dir, engine=engine)
     series = [sample_episode("evaluate", seed, index) for index in range(episodes)]
     tasks = [task for _, task in series]
     own = [task.instruction for task in tasks]

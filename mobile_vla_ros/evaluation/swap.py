@@ -51,13 +51,15 @@ class SwapPair:
         return {**runs, "changed": self.changed, "both_right": self.both_right}
 
 
-def swap_test(policy_dir: Path, pairs: int, seed: int, latency: float = DEFAULT_LATENCY) -> list[SwapPair]:
+def swap_test(
+    policy_dir: Path, pairs: int, seed: int, latency: float = DEFAULT_LATENCY, engine: str = "torch"
+) -> list[SwapPair]:
     """Drive `pairs` pairs in rooms of their own random streams.
 
     Raises:
         PolicyDirectoryError: the policy cannot be loaded.
     """
-    policy = VLAPolicy.from_pretrained(policy_dir)
+    policy = VLAPolicy.from_pretrained(policy_dir, engine=engine)
     limits = base_limits(policy.config)
     result: list[SwapPair] = []
     for index in track(range(pairs), description="swapped instructions"):
