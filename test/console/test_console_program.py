@@ -16,9 +16,11 @@ from mobile_vla_models.console.line_history import history_file, line_history
 from mobile_vla_ros.share import SHIPPED_POLICY, share_path
 
 ROOT = Path(__file__).resolve().parents[2]
+# A test run in the background of a shell inherits that SIGINT is ignored.
 PROGRAM = """
-import conftest, sys
+import conftest, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from mobile_vla_models.console import run_console
 run_console(Path(sys.argv[1]), "cpu", None)
 """
