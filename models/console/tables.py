@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..memory import Available, ProcessMemory, resident_bytes, size_text
 from ..policy import VLAPolicy
+from ..precision import PARTS
 from .session import Step
 
 _PROCESS = {
@@ -26,8 +27,11 @@ _PROCESS = {
 
 
 def precision(policy: VLAPolicy) -> str:
-    """Number format of the policy's weights, such as float32."""
-    return str(policy.model.dtype).removeprefix("torch.")
+    """Of the weights: the plain numbers, and the integers of quantised parts before them, as in "int8 and bfloat16"."""
+    plain = str(policy.model.dtype).removeprefix("torch.")
+    parts = (getattr(policy.config.precision, part) for part in PARTS)
+    quantised = sorted({part.value for part in parts if part.quantised})
+    return f"{', '.join(quantised)} and {plain}" if quantised else plain
 
 
 def step_table(policy: VLAPolicy, step: Step) -> Table:

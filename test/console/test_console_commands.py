@@ -1,4 +1,5 @@
 import re
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,9 @@ import torch
 from console_user import ConsoleUser, rows
 
 from mobile_vla_models import VLAPolicy
-from mobile_vla_models.policy_directory import stored_tensors
+from mobile_vla_models.console.tables import precision
+from mobile_vla_models.quantization import Precision
+from mobile_vla_models.weights import stored_tensors
 
 TEXT = "go to the red box"
 COMMANDS = ("infer", "benchmark", "memory", "clear", "help", "quit", "exit")
@@ -165,3 +168,11 @@ def test_too_little_memory_is_said_without_leaving(
     monkeypatch.setattr(shipped, "step", full)
     shown = user.says(f"infer '{picture}' '{TEXT}'")
     assert shown == "error: CUDA out of memory. Tried to allocate 2 GiB\n"
+
+
+def test_a_quantised_policy_says_so(shipped: VLAPolicy) -> None:
+    assert precision(shipped) == "float32"
+    parts = shipped.config.precision.model_copy(update={"vision": Precision.INT8, "text": Precision.INT8})
+    policy = copy(shipped)
+    policy.config = shipped.config.model_copy(update={"precision": parts})
+    assert precision(policy) == "int8 and float32"
