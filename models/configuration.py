@@ -294,6 +294,16 @@ class PrecisionConfig(Strict):
     clip: Precision
     head: Precision
 
+    @property
+    def parts(self) -> dict[str, Precision]:
+        """Of each part, by its name."""
+        return {part: getattr(self, part) for part in type(self).model_fields}
+
+    @property
+    def summary(self) -> str:
+        """All parts in a line."""
+        return ", ".join(f"{part} {precision.value}" for part, precision in self.parts.items())
+
     @field_validator("head")
     @classmethod
     def _plain(cls, value: Precision) -> Precision:

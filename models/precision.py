@@ -14,7 +14,7 @@ from .quantization.linear import QuantisedLinear
 from .quantization.precision import Precision
 from .quantization.replace import quantise_layers
 
-PARTS = ("vision", "text", "clip", "head")
+PARTS = tuple(PrecisionConfig.model_fields)
 
 
 def uniform(precision: str) -> PrecisionConfig:
@@ -52,10 +52,10 @@ def set_precision(model: VLAModel, config: PrecisionConfig) -> None:
     """
     if config.vision != config.text and not model.backbone.vision_modules:
         raise PrecisionError(
-            f"precision.vision is {config.vision}, text {config.text}: {type(model.backbone).__name__} names no "
-            "vision_modules, so they must be the same"
+            f"precision.vision is {config.vision.value}, text {config.text.value}: "
+            f"{type(model.backbone).__name__} names no vision_modules, so they must be the same"
         )
-    wanted = {part: Precision(getattr(config, part)) for part in PARTS}
+    wanted = config.parts
     find = part_finder(model)
     cast(model, lambda name: wanted[find(name)].dtype)
     stacks: dict[str, list[nn.Module]] = {

@@ -9,6 +9,10 @@ from torch import Tensor
 
 from .configuration import ImagePreprocessing
 
+# What the pictures of OpenAI's CLIP, and of models around its vision tower, were normalised with.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
 
 def check_rgb(rgb: NDArray[np.uint8]) -> None:
     """Raise ValueError unless `rgb` is a non-empty uint8 array of shape (height, width, 3)."""

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ..memory import Available, ProcessMemory, resident_bytes, size_text
 from ..policy import VLAPolicy
-from ..precision import PARTS
 from .session import Step
 
 _PROCESS = {
@@ -29,8 +28,7 @@ _PROCESS = {
 def precision(policy: VLAPolicy) -> str:
     """Of the weights: the plain numbers, and the integers of quantised parts before them, as in "int8 and bfloat16"."""
     plain = str(policy.model.dtype).removeprefix("torch.")
-    parts = (getattr(policy.config.precision, part) for part in PARTS)
-    quantised = sorted({part.value for part in parts if part.quantised})
+    quantised = sorted({part.value for part in policy.config.precision.parts.values() if part.quantised})
     return f"{', '.join(quantised)} and {plain}" if quantised else plain
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ..data.frames import Run
 from ..errors import ConversionError, DataError, MemoryShortageError, MobileVLAError, PrecisionError
 from ..fit import weight_bytes
 from ..golden import GoldenVectors
+from ..hashing import sha256_of
 from ..history import begin_history
 from ..instruction import InstructionEncoder
 from ..memory.available import available_memory
@@ -27,8 +27,8 @@ from ..memory.units import size_text
 from ..modeling import VLAModel
 from ..policy import VLAPolicy
 from ..policy_directory import WEIGHTS, PolicyParts, staged_directory, write_beside
-from ..precision import PARTS, uniform
-from ..quantization import Precision, check_device, quantise_blocks, slow_on
+from ..precision import uniform
+from ..quantization import check_device, quantise_blocks, slow_on
 from ..quantization.linear import Int4Linear
 from ..receipt import FILE, Receipt
 from ..weights import empty_model, fill, load_weights
@@ -99,7 +99,7 @@ class Wanted:
 
 def warnings(wanted: Wanted) -> list[str]:
     """Sentences on precisions that the device only emulates."""
-    found = (slow_on(Precision(getattr(wanted.precision, part)), wanted.target) for part in PARTS)
+    found = (slow_on(precision, wanted.target) for precision in wanted.precision.parts.values())
     return sorted({sentence for sentence in found if sentence is not None})
 
 
@@ -124,8 +124,7 @@ def convert(source: Source, wanted: Wanted, runs: list[Run], out_dir: Path, prog
     """
     if any(entry.file.resolve().is_relative_to(out_dir.resolve()) for entry in source.entries.values()):
         raise ConversionError(f"{out_dir} holds what is converted: write to another directory")
-    precisions = {Precision(getattr(wanted.precision, part)) for part in PARTS}
-    for precision in precisions:
+    for precision in set(wanted.precision.parts.values()):
         check_device(precision, wanted.target)
     config = source.config.model_copy(update={"precision": wanted.precision})
     model = empty_model(config)
@@ -271,19 +270,12 @@ def _check_memory(needed: int) -> None:
 
 
 def _sha256(files: list[Path], progress: Progress) -> str:
-    digest = hashlib.sha256()
     task = progress.add_task("sha256", total=sum(file.stat().st_size for file in files))
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-                progress.advance(task, len(block))
-    return digest.hexdigest()
+    return sha256_of(*files, done=lambda size: progress.advance(task, size))
 
 
 def _model_card(source: Source, receipt: Receipt) -> str:
     config = source.config
-    precision = ", ".join(f"{part} {getattr(receipt.precision, part).value}" for part in PARTS)
     rows = "".join(
         f"| {action.name} ({action.unit}) | {action.mean:.3g} | {action.maximum:.3g} | {action.share:.2%} |\n"
         for action in receipt.actions
@@ -293,7 +285,8 @@ def _model_card(source: Source, receipt: Receipt) -> str:
     return (
         f"# {source.name}\n\n"
         f"Converted from `{source.name}` (sha256 `{receipt.sha256}`).\n\n"
-        f"- precision: {precision}; {size_text(receipt.disk)} on disk, {receipt.parameters:,} parameters\n"
+        f"- precision: {receipt.precision.summary}; {size_text(receipt.disk)} on disk, "
+        f"{receipt.parameters:,} parameters\n"
         f"- backbone {config.backbone.type}, history {config.history}, window {config.window} of {config.dt:g} s, "
         f"head {config.head.type}, chunk {config.chunk}\n\n"
         f"## Error against the original\n\nOver {receipt.frames} frames of {receipt.runs} runs; features: relative L2 "

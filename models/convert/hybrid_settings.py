@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ..configuration import FeatureName, Limits
 from ..layers import Activation
+from ..preprocessing import CLIP_MEAN, CLIP_STD
 
 # What pictures were normalised with, by the name of the models that have it so.
 NORMALISATION = {
-    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "clip": (CLIP_MEAN, CLIP_STD),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 

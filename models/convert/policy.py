@@ -8,8 +8,6 @@ from pathlib import Path
 from ..checkpoint.reader import read_checkpoint, state_dict
 from ..errors import ConversionError, PolicyDirectoryError
 from ..policy_directory import CLIP_TOKENIZER, CONFIG, TOKENIZER, TRAINING, WEIGHTS, check_entries, read_config
-from ..precision import PARTS
-from ..quantization import Precision
 from ..text import read_tokenizer
 from .conversion import Source
 
@@ -23,7 +21,7 @@ def policy_source(directory: Path) -> Source:
     """
     check_entries(directory)
     config = read_config(directory / CONFIG)
-    quantised = [part for part in PARTS if Precision(getattr(config.precision, part)).quantised]
+    quantised = [part for part, precision in config.precision.parts.items() if precision.quantised]
     if quantised:
         raise ConversionError(
             f"{directory}: {', '.join(quantised)} are quantised; convert what they were made of, see receipt.json"

@@ -8,13 +8,13 @@ padding on pooled read-outs and action tokens.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ..errors import BackboneError, ConversionError
+from ..hashing import sha256_of
 from ..instruction import InstructionEncoder
 from ..modeling import initialise
 from ..policy import VLAPolicy
@@ -114,7 +114,7 @@ def read_robovlms(config: Path, checkpoint: Path, dt: float) -> Conversion:
     return Conversion(
         policy=VLAPolicy(PolicyParts(translation.config, model, encoder)),
         checkpoint=checkpoint,
-        sha256=_sha256(checkpoint),
+        sha256=sha256_of(checkpoint),
         document=document,
         tensors=len(state_dict),
         dropped=dropped,
@@ -132,11 +132,3 @@ def convert_robovlms(config: Path, checkpoint: Path, out_dir: Path, dt: float) -
         PolicyDirectoryError: `out_dir` exists and is something else.
     """
     return read_robovlms(config, checkpoint, dt).save(out_dir)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

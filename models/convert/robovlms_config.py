@@ -19,14 +19,13 @@ from transformers import PreTrainedTokenizerBase
 from ..configuration import PolicyConfig
 from ..documents import findings
 from ..errors import ConversionError
+from ..preprocessing import CLIP_MEAN, CLIP_STD
 from . import robovlms_keys as keys
 from .document import Section, read_json
 from .kosmos2 import kosmos2_configuration
 from .robovlms_head import ARM, HeadTranslation, translate_head
 from .robovlms_prompt import continuous_prompt, discrete_prompt, end_of_actions
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 # What RoboVLMs builds whatever its configuration says.
 RESAMPLER = {"latents": 64, "depth": 6, "heads": 8, "head_dim": 64, "ff_mult": 4}
 # Room for the words of a prompt where many prompts lie in one sequence.

@@ -8,7 +8,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..memory.units import size_text
-from ..precision import PARTS
 from ..receipt import Receipt
 from .robovlms import Conversion
 
@@ -42,7 +41,7 @@ def receipt_tables(receipt: Receipt) -> tuple[Table, Table]:
     features = "not finite" if receipt.features is None else f"{receipt.features:.2e} relative L2"
     for name, value in (
         ("source", f"{receipt.source}, sha256 {receipt.sha256}"),
-        ("precision", ", ".join(f"{part} {getattr(receipt.precision, part).value}" for part in PARTS)),
+        ("precision", receipt.precision.summary),
         ("parameters", f"{receipt.parameters:,}"),
         ("on disk", size_text(receipt.disk)),
         ("in memory", f"weights {size_text(receipt.weights)}, a step {size_text(receipt.workspace)} beside them"),

@@ -25,7 +25,7 @@ class LeanHistory:
         self.config, self.parts, self.prepared = config, parts, prepared
         self._fused: deque[Tensor] = deque(maxlen=config.window)
         self._shows_backbone = any(name.startswith("backbone") for name in config.features)
-        self._sees_clip = any(name.startswith("clip_image") or name == "clip_similarity" for name in config.features)
+        self._clip_names = clip_names(config)
 
     @torch.inference_mode()
     def step(self, pictures: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -41,9 +41,8 @@ class LeanHistory:
             if "backbone" in self.config.features:
                 placed = latents.index_select(0, prepared.cameras).flatten(0, 1).unsqueeze(0)
                 features["backbone"] = parts.read(placed, prepared)
-        if self._sees_clip:
-            names = clip_names(self.config)
-            features |= dict(zip(names, parts.clip(pixels[:1], prepared), strict=True))
+        if self._clip_names:
+            features |= dict(zip(self._clip_names, parts.clip(pixels[:1], prepared), strict=True))
         side_by_side = torch.cat([features[name].float() for name in self.config.features], dim=-1)
         self._fused.append(parts.fuse(side_by_side))
         return parts.act(torch.stack(list(self._fused), dim=1))

@@ -34,11 +34,12 @@ from rich.progress import Progress
 
 from ..configuration import PolicyConfig
 from ..errors import PolicyDirectoryError
+from ..hashing import sha256_of
 from ..policy_directory import CONFIG, WEIGHTS, check_entries, read_config
-from ..precision import PARTS, uniform
+from ..precision import uniform
 from ..quantization.precision import Precision
 from .onnx_graphs import OPSET, Graph, lean_graphs, trace
-from .onnx_manifest import FILE, FOLDER, Dtype, GraphFile, InputFile, new_export, sha256_of
+from .onnx_manifest import FILE, FOLDER, Dtype, GraphFile, InputFile, new_export
 from .onnx_quantize import quantise_products
 from .onnx_weights import WeightFile, fold_transposes, put_weights
 from .parts import why_not_lean
@@ -95,8 +96,7 @@ def check_exportable(config: PolicyConfig, root: Path) -> None:
     reason = why_not_lean(config)
     if reason is not None:
         raise PolicyDirectoryError(f"{root} cannot be exported to ONNX: {reason}")
-    for part in PARTS:
-        precision = Precision(getattr(config.precision, part))
+    for part, precision in config.precision.parts.items():
         if precision.quantised:
             raise PolicyDirectoryError(
                 f"{root} cannot be exported to ONNX: its precision.{part} is {precision.value}, "

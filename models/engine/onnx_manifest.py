@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +10,10 @@ from pydantic import ValidationError
 from ..configuration import Strict
 from ..documents import findings
 from ..errors import PolicyDirectoryError
+from ..hashing import sha256_of
 
 FOLDER, FILE = "onnx", "export.json"
 Dtype = Literal["fp32", "fp16", "int8"]
-_CHUNK = 2**22
 _VERSION = 1
 
 
@@ -89,26 +88,13 @@ def read_export(folder: Path, weights: Path) -> Export:
         if found != size:
             has = "does not exist" if found is None else f"has {found} bytes"
             raise PolicyDirectoryError(f"{folder / name} {has}, expected {size} bytes: export the policy anew")
-    found_sha256 = sha256_of(weights)
+    try:
+        found_sha256 = sha256_of(weights)
+    except OSError as error:
+        raise PolicyDirectoryError(f"{weights}: not readable ({error})") from error
     if found_sha256 != export.sha256:
         raise PolicyDirectoryError(
             f"{folder} was exported from other weights: sha256 of {weights.name} is {found_sha256}, "
             f"expected {export.sha256}: export the policy anew"
         )
     return export
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal.
-
-    Raises:
-        PolicyDirectoryError: not readable.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb", buffering=0) as file:
-            while piece := file.read(_CHUNK):
-                digest.update(piece)
-    except OSError as error:
-        raise PolicyDirectoryError(f"{path}: not readable ({error})") from error
-    return digest.hexdigest()

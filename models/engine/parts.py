@@ -81,7 +81,7 @@ def prepare(model: VLAModel, instruction: EncodedInstruction) -> Prepared:
     kinds, source = kinds[:length], layout.source[0, :length]
     text, pictures = prompt.ids.shape[1], len(prompt.cameras) * latents
     # lay_out's bank is [text | pictures | state | actions]; there is no state, and pictures come last here.
-    moved = torch.where(source < text, source, source - text + text + count)
+    moved = torch.where(source < text, source, source + count)
     moved = torch.where(source > text + pictures, source - pictures - 1, moved)
     words = model.backbone.word_embedding(prompt.ids)
     if tokens is not None:

@@ -41,5 +41,6 @@ class TorchEngine:
             return begin_history(self._model, instruction)
         if self._parts is None:
             self._parts = TorchParts(self._model)
-        self._parts.refresh()
+        else:
+            self._parts.refresh()
         return LeanHistory(self._model.config, self._parts, prepare(self._model, instruction))

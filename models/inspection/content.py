@@ -94,7 +94,7 @@ def _steps(entry: TensorEntry) -> Iterator[TensorEntry]:
 
 
 def _equal(first: TensorEntry, second: TensorEntry) -> bool:
-    pairs = zip(content.pieces(first, _STEP // 8), content.pieces(second, _STEP // 8), strict=False)
+    pairs = zip(content.pieces(first, _STEP // 8), content.pieces(second, _STEP // 8), strict=True)
     return all(torch.equal(_bits(one), _bits(other)) for one, other in pairs)
 
 

@@ -20,6 +20,7 @@ from .process import Measured, measure
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "w8a8")
 CHECKPOINT = "checkpoint.pth"
 _WIDTH = 150
+_COLUMNS = ("work", "s", "peak RSS", "peak anonymous", "RSS after", "of naive peak", "what came of it")
 
 
 def benchmark(folder: Path, frames: Path, threads: int, count: int, precisions: tuple[str, ...] = PRECISIONS) -> None:
@@ -43,7 +44,7 @@ def benchmark(folder: Path, frames: Path, threads: int, count: int, precisions: 
         f"random weights, {size_text(size)} in torch.save's format, float32; {threads} threads, {platform.machine()} "
         f"CPU ({torch.backends.cpu.get_cpu_capability()}), torch {torch.__version__}; memory of the whole process"
     )
-    table = Table("work", "s", "peak RSS", "peak anonymous", "RSS after", "of naive peak", "what came of it")
+    table = Table(*_COLUMNS)
     naive = measure(threads, stages.load_naively, path, frames)
     plain = naive.result
     naive = replace(naive, seconds=plain.seconds, rss=plain.rss, anonymous=plain.anonymous)
@@ -55,7 +56,7 @@ def benchmark(folder: Path, frames: Path, threads: int, count: int, precisions: 
         "precision", "on disk", "features", "greatest action error", "of range", "not finite", "against plain"
     )
     for precision in precisions:
-        table = Table("work", "s", "peak RSS", "peak anonymous", "RSS after", "of naive peak", "what came of it")
+        table = Table(*_COLUMNS)
         out = folder / precision
         made = measure(threads, stages.convert_to, path, precision, frames, count, out)
         _row(table, f"convert to {precision}", made, naive, f"workspace {size_text(made.result['workspace'])}")

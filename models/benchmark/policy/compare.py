@@ -69,12 +69,13 @@ def compare(policy: VLAPolicy, steps: int, done: Callable[[], object] = lambda: 
     ways: list[Way] = [way(policy, INSTRUCTION) for way in (Stock, RoboVLMs, WholeWindow, Ours)]
     # The window's length is no part of these heads; others cannot be asked for another one.
     free = config.history == "post" and config.head.type in ("lstm", "fc")
-    windows: list[Way] = [Ours(policy, INSTRUCTION, window) for window in WINDOWS] if free else []
+    lengths = WINDOWS if free else ()
+    windows: list[Way] = [Ours(policy, INSTRUCTION, window) for window in lengths]
     frames = [to_pictures(decode(jpeg), config, policy.model.device) for jpeg in jpegs()]
     if config.window > 1:
         for way in ways:
             way.still(frames[-1], config.window - 1)
-    for window, way in zip(WINDOWS, windows, strict=False):
+    for window, way in zip(lengths, windows, strict=True):
         way.still(frames[-1], window)
     times: list[list[float]] = [[] for _ in (*ways, *windows)]
     differences = [0.0] * len(ways)
@@ -98,9 +99,9 @@ def compare(policy: VLAPolicy, steps: int, done: Callable[[], object] = lambda: 
     return Comparison(
         tuple(
             TimedWay(way.name, quantile, difference)
-            for way, quantile, difference in zip(ways, quantiles, differences, strict=False)
+            for way, quantile, difference in zip(ways, quantiles[: len(ways)], differences, strict=True)
         ),
-        dict(zip(WINDOWS, quantiles[len(ways) :], strict=False)),
+        dict(zip(lengths, quantiles[len(ways) :], strict=True)),
         steps,
         spread,
     )

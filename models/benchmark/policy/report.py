@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...engine.parts import prepare, why_not_lean
+from ...hashing import sha256_of
 from ...memory.process import ProcessMemory, process_memory
 from ...policy import VLAPolicy
 from ...policy_directory import TRAINING, WEIGHTS
@@ -29,7 +29,6 @@ from .stability import ENDURANCE, SMALL, WARM_UP, Stability, choose_threads, run
 from .stages import StageTimes, time_stages
 
 _LEAST_STEPS = 10  # of which first and last tenth are compared
-_PIECE = 1 << 24  # bytes
 
 
 @dataclass(frozen=True)
@@ -265,13 +264,9 @@ def measure_policy(
 
 def weights_of(path: Path) -> Weights:
     """Name the weights of a policy directory that could be loaded."""
-    digest = hashlib.sha256()
-    with (path / WEIGHTS).open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
     training = json.loads((path / TRAINING).read_text(encoding="utf-8"))
     said = training.get("weights") if isinstance(training, dict) else None
-    return Weights(str(path), digest.hexdigest()[:16], isinstance(said, str) and said.startswith("random"))
+    return Weights(str(path), sha256_of(path / WEIGHTS)[:16], isinstance(said, str) and said.startswith("random"))
 
 
 @contextmanager

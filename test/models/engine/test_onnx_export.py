@@ -15,8 +15,8 @@ from tiny import tiny_document
 
 from mobile_vla_models.checkpoint.safetensors_writer import SafetensorsWriter
 from mobile_vla_models.configuration import PolicyConfig
-from mobile_vla_models.engine.onnx_manifest import sha256_of
 from mobile_vla_models.errors import PolicyDirectoryError
+from mobile_vla_models.hashing import sha256_of
 from mobile_vla_models.memory import PeakAnonymous
 from mobile_vla_models.weights import empty_model, stored_tensors
 from policies import document
