@@ -40,6 +40,9 @@ class ExportDtype(str, Enum):
 
 
 Seed = Annotated[int, typer.Option(min=0, help="of the random series; the same seed gives the same result")]
+EngineName = Annotated[
+    str, typer.Option("--engine", help="torch, torch-compile, torch-cuda-graphs (CUDA), or onnx for an export")
+]
 Workers = Annotated[int, typer.Option(min=1, help="processes")]
 
 
@@ -80,7 +83,7 @@ def evaluate(
     seed: Seed = 0,
     swap_pairs: Annotated[int, typer.Option(min=0, help="starts that are driven twice, with the words swapped")] = 30,
     latency: Annotated[float, typer.Option(min=0.0, help="s from a frame to its plan")] = 0.1,
-    engine: Annotated[str, typer.Option(help="torch, or onnx for an export")] = "torch",
+    engine: EngineName = "torch",
     json_file: Annotated[Path | None, typer.Option("--json", help="also write every result here")] = None,
     card: Annotated[bool, typer.Option("--card", help="also write the scores into the policy's model card")] = False,
 ) -> None:
@@ -188,9 +191,14 @@ def benchmark(
     policy: Annotated[Path | None, typer.Argument(help="policy directory")] = None,
     *,
     full_size: Annotated[
-        str | None, typer.Option(help="instead: random weights of full size, fp32, bf16, fp16, int8 or w8a8")
+        str | None,
+        typer.Option(help="instead: random weights of full size, fp32, bf16, fp16, int8 or w8a8 (onnx: fp32 or int8)"),
     ] = None,
-    engine: Annotated[str, typer.Option(help="torch, or onnx for an export")] = "torch",
+    engine: EngineName = "torch",
+    folder: Annotated[
+        Path, typer.Option(help="for the files of an export of full size: 16 GB, removed again")
+    ] = Path(),
+    device: Annotated[str, typer.Option(help="torch device")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="of torch; chosen by measurement if not given")] = None,
     steps: Annotated[int, typer.Option(min=2, help="that are timed")] = 50,
     compare: Annotated[bool, typer.Option("--compare", help="beside other ways to compute the same step")] = False,
@@ -205,11 +213,19 @@ def benchmark(
 
     if (policy is None) == (full_size is None):
         raise typer.BadParameter("give a policy directory, or --full-size PRECISION")
+    weights = Weights(f"full size, {full_size}", None, True)
     if policy is not None:
-        report = benchmark_policy(policy, engine, threads, steps, compare)
+        report = benchmark_policy(policy, engine, threads, steps, compare, device)
+    elif engine == "onnx":
+        from mobile_vla_models.benchmark.policy.exported import exported_policy
+
+        if full_size not in ("fp32", "int8"):
+            raise typer.BadParameter(f"{full_size} with onnx, expected fp32 or int8", param_hint="--full-size")
+        with exported_policy("fp32" if full_size == "fp32" else "int8", folder) as made:
+            report = measure_policy(made, weights, threads, steps, compare, endurance=0)
     else:
-        weights = Weights(f"full size, {full_size}", None, True)
-        report = measure_policy(full_size_policy(str(full_size)), weights, threads, steps, compare, endurance=0)
+        made = full_size_policy(str(full_size), device, engine)
+        report = measure_policy(made, weights, threads, steps, compare, endurance=0)
     print_report(report, Console())
     if json_file is not None:
         json_file.write_text(json.dumps(report.document(), indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -42,6 +42,22 @@ class Stepper(Protocol):
 
 
 @dataclass(frozen=True)
+class GoldenDifference:
+    """How far a replay lies from what was recorded, at most: a share of each dimension's range, of a group's all.
+
+    Attributes:
+        continuous, binary: of the groups; 0 for one without dimensions.
+    """
+
+    continuous: float
+    binary: float
+
+    def __str__(self) -> str:
+        """In a line, for whoever starts the policy."""
+        return f"golden vectors reproduced within {max(self.continuous, self.binary):.1e} of each range"
+
+
+@dataclass(frozen=True)
 class GoldenVectors:
     """A run of t frames.
 
@@ -69,28 +85,30 @@ class GoldenVectors:
         continuous, binary = _run(policy, frames, state)
         return cls(np.ascontiguousarray(frames), state, continuous, binary)
 
-    def check(self, policy: Stepper, tolerance: float) -> None:
-        """Replay; raise PolicyDirectoryError where an output differs by more than `tolerance` (or is not finite).
+    def check(self, policy: Stepper, tolerance: float) -> GoldenDifference:
+        """Replay.
 
-        `tolerance` is a share of each dimension's range.
+        Args:
+            policy: that is checked; its history is lost.
+            tolerance: most that an output may differ, as a share of its dimension's range.
+
+        Raises:
+            PolicyDirectoryError: an output differs by more, is not finite, or is of another shape.
         """
         found = _run(policy, self.frames, self.state)
         scale = policy.config.action.maximum - policy.config.action.minimum
-        for name, values, expected, width in (
-            ("continuous", found[0], self.continuous, scale),
-            ("binary", found[1], self.binary, 1.0),
-        ):
-            if values.shape != expected.shape:
+        difference = GoldenDifference(
+            continuous=_difference("continuous", found[0], self.continuous, scale),
+            binary=_difference("binary", found[1], self.binary, 1.0),
+        )
+        for name, share in vars(difference).items():
+            if not share <= tolerance:
                 raise PolicyDirectoryError(
-                    f"golden.safetensors: {name} has shape {expected.shape}, the policy gives {values.shape}"
-                )
-            error = float((np.abs(values - expected) / width).max(initial=0.0))
-            if not error <= tolerance:
-                raise PolicyDirectoryError(
-                    f"golden.safetensors: {name} differs by {error:.2e} of its range from what this policy gave when "
+                    f"golden.safetensors: {name} differs by {share:.2e} of its range from what this policy gave when "
                     f"it was saved (at most {tolerance:.0e} allowed): the weights or the libraries do not compute the "
                     "same policy"
                 )
+        return difference
 
     def save(self, path: Path) -> None:
         """Write to `path` (safetensors)."""
@@ -124,3 +142,14 @@ def _run(
         chunks.append(policy.step(pictures[0], INSTRUCTION, values if len(values) else None, extra))
     policy.reset()
     return np.stack([chunk.continuous for chunk in chunks]), np.stack([chunk.binary for chunk in chunks])
+
+
+def _difference(
+    name: str, found: NDArray[np.float32], expected: NDArray[np.float32], scale: NDArray[np.float32] | float
+) -> float:
+    """The greatest, as a share of `scale`; NaN if anything is not finite."""
+    if found.shape != expected.shape:
+        raise PolicyDirectoryError(
+            f"golden.safetensors: {name} has shape {expected.shape}, the policy gives {found.shape}"
+        )
+    return float((np.abs(found - expected) / scale).max(initial=0.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 
 import numpy as np
@@ -12,10 +12,11 @@ from torch import Tensor
 
 from .action import ActionChunk
 from .configuration import PolicyConfig
+from .engine.cuda import to_device, to_host
 from .engine.engine import Engine, Running, open_engine
 from .engine.torch_engine import TorchEngine
 from .errors import PrecisionError
-from .golden import GoldenVectors
+from .golden import GoldenDifference, GoldenVectors
 from .instruction import InstructionEncoder
 from .modeling import VLAModel
 from .policy_directory import PolicyParts, load_policy, save_policy
@@ -30,6 +31,9 @@ class VLAPolicy:
 
     One `step` is one recurrent step: the caller hands over one frame per `config.dt` seconds and calls `reset` when
     the instruction changes. Text is encoded once per instruction, each picture once.
+
+    Attributes:
+        golden_difference: how well the golden vectors were reproduced at loading; None for a policy that has none.
     """
 
     def __init__(self, parts: PolicyParts, engine: Engine | None = None) -> None:
@@ -37,6 +41,7 @@ class VLAPolicy:
         self.model: VLAModel = parts.model.eval()
         self.encoder: InstructionEncoder = parts.encoder
         self.engine: Engine = engine if engine is not None else TorchEngine(self.model)
+        self.golden_difference: GoldenDifference | None = None
         self._history: Running | None = None
         self._instruction: str | None = None
 
@@ -44,13 +49,13 @@ class VLAPolicy:
     def from_pretrained(
         cls, path: str | PathLike[str], device: str = "cpu", dtype: str = "auto", engine: str = "torch"
     ) -> VLAPolicy:
-        """Load a policy directory and prove it on its golden vectors.
+        """Load a policy directory and prove it on its golden vectors, which also warms it up (see `warm_up`).
 
         Args:
             path: local policy directory.
             device: torch device.
             dtype: float32, bfloat16 or float16, of all that is not quantised; auto: as it is stored.
-            engine: what computes the steps: torch, or onnx for an export.
+            engine: what computes the steps; see `open_engine`.
 
         Raises:
             PolicyDirectoryError: anything missing, unknown, corrupt or of the wrong shape; or golden vectors missed.
@@ -63,8 +68,7 @@ class VLAPolicy:
         if dtype != "auto":
             change_dtype(parts.model, DTYPES[dtype])
         policy = cls(parts, open_engine(engine, path, parts.model))
-        golden.check(policy, tolerance=1e-4 if policy.engine.exact else 5e-2)
-        policy.reset()
+        policy.golden_difference = golden.check(policy, tolerance=1e-4 if policy.engine.exact else 5e-2)
         return policy
 
     def save_pretrained(self, path: str | PathLike[str], training: dict[str, object], model_card: str) -> None:
@@ -84,6 +88,27 @@ class VLAPolicy:
         self.model.eval()
         golden = GoldenVectors.record(self, self.config)
         save_policy(PolicyParts(self.config, self.model, self.encoder), golden, path, training, model_card)
+
+    def warm_up(self, instructions: Iterable[str]) -> None:
+        """Take a step under each instruction, then forget it: what is done once is done.
+
+        torch-compile compiles, and torch-cuda-graphs captures, at the first frame under an instruction of a new length
+        (in tokens, rounded up). Loading did so for that of the golden vectors.
+
+        Args:
+            instructions: such as the robot will hear, one of each length.
+
+        Raises:
+            ValueError: see `step`.
+        """
+        size = self.config.image.size
+        picture = np.zeros((size, size, 3), np.uint8)
+        state = np.array([dimension.mean for dimension in self.config.state], np.float32)
+        for instruction in instructions:
+            self.reset()
+            extra = dict.fromkeys(self.config.cameras[1:], picture)
+            self.step(picture, instruction, state if len(state) else None, extra)
+        self.reset()
 
     def reset(self) -> None:
         """Forget the history and the instruction; call it when the instruction changes or a run begins."""
@@ -113,7 +138,8 @@ class VLAPolicy:
         first = self.config.cameras[0]
         if extra_cameras is not None and first in extra_cameras:
             raise ValueError(f"camera {first!r} is given twice: as `rgb`, and among the extra cameras")
-        pictures = self._pictures({first: rgb, **(extra_cameras or {})})
+        device = self.model.device
+        pictures = to_device(self._pictures({first: rgb, **(extra_cameras or {})}), device)
         values = self._state(state)
         if self._history is None:
             with torch.inference_mode():
@@ -123,12 +149,13 @@ class VLAPolicy:
         elif instruction != self._instruction:
             raise ValueError(f"instruction changed from {self._instruction!r} to {instruction!r} without a reset()")
         try:
-            continuous, binary = self._history.step(pictures, values)
+            answer = self._history.step(pictures, None if values is None else to_device(values, device))
+            continuous, binary = to_host(*(group.float() for group in answer))
         except Exception:
             # A frame that was taken half would stand in the history of all later ones.
             self.reset()
             raise
-        return self._chunk(continuous.float().cpu(), binary.float().cpu())
+        return self._chunk(continuous, binary)
 
     def _give_back_words(self) -> None:
         """Drop what only the words needed from memory, until the next instruction."""
@@ -136,14 +163,13 @@ class VLAPolicy:
         if self.model.clip is not None and self.model.clip.reads:
             give_back(self.model.clip.clip.text_model)
 
-    def _pictures(self, cameras: Mapping[str, NDArray[np.uint8]]) -> Tensor:
-        """uint8 (c, s, s, 3) on the model's device, in the order of the configuration."""
+    def _pictures(self, cameras: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """uint8 (c, s, s, 3), in the order of the configuration."""
         if set(cameras) != set(self.config.cameras):
             raise ValueError(f"pictures of cameras {sorted(cameras)}, the policy takes {sorted(self.config.cameras)}")
-        resized = [resize(cameras[name], self.config.image) for name in self.config.cameras]
-        return torch.from_numpy(np.stack(resized)).to(self.model.device)
+        return np.stack([resize(cameras[name], self.config.image) for name in self.config.cameras])
 
-    def _state(self, state: NDArray[np.float32] | None) -> Tensor | None:
+    def _state(self, state: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
         names = [dimension.name for dimension in self.config.state]
         if state is None:
             if names:
@@ -154,7 +180,7 @@ class VLAPolicy:
             raise ValueError(f"state has shape {values.shape}, the policy takes ({len(names)},): {names}")
         if not np.isfinite(values).all():
             raise ValueError(f"state is not finite: {dict(zip(names, values.tolist(), strict=True))}")
-        return torch.from_numpy(values).to(self.model.device)
+        return values
 
     def _chunk(self, continuous: Tensor, binary: Tensor) -> ActionChunk:
         spec = self.config.action

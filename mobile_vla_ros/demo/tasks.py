@@ -52,7 +52,7 @@ def read_task(instruction: str, scene: Scene) -> Task:
     """
     words = " ".join(instruction.lower().replace(".", " ").replace("!", " ").split())
     for kind in TaskKind:
-        if kind is not TaskKind.GO_TO and words in sentences(kind):
+        if kind is not TaskKind.GO_TO and words in (*sentences(kind), *sentences(kind, unseen=True)):
             return Task(kind, instruction)
     names = [item.name for item in scene.objects if f" {item.name} " in f" {words} "]
     if len(names) == 1:

@@ -49,6 +49,22 @@ PHRASES: Mapping[TaskKind, tuple[str, ...]] = MappingProxyType(
             "find the {target}",
             "please go to the {target}",
             "please drive to the {target}",
+            "go towards the {target}",
+            "drive towards the {target}",
+            "move up to the {target}",
+            "drive over to the {target}",
+            "roll to the {target}",
+            "get to the {target}",
+            "come to the {target}",
+            "go and find the {target}",
+            "look for the {target} and drive to it",
+            "drive to the {target} and stop there",
+            "please find the {target}",
+            "please move to the {target}",
+            "now go to the {target}",
+            "can you drive to the {target}",
+            "i want you to go to the {target}",
+            "your goal is the {target}",
         ),
         TaskKind.TURN_LEFT: (
             "turn left",
@@ -56,6 +72,9 @@ PHRASES: Mapping[TaskKind, tuple[str, ...]] = MappingProxyType(
             "turn to the left",
             "make a left turn",
             "please turn left",
+            "now turn left",
+            "can you turn to the left",
+            "i want you to rotate left",
         ),
         TaskKind.TURN_RIGHT: (
             "turn right",
@@ -63,8 +82,40 @@ PHRASES: Mapping[TaskKind, tuple[str, ...]] = MappingProxyType(
             "turn to the right",
             "make a right turn",
             "please turn right",
+            "now turn right",
+            "can you turn to the right",
+            "i want you to rotate right",
         ),
-        TaskKind.STOP: ("stop", "halt", "stay where you are", "stand still", "please stop"),
+        TaskKind.STOP: (
+            "stop",
+            "halt",
+            "stay where you are",
+            "stand still",
+            "please stop",
+            "now stand still",
+            "can you stop",
+            "i want you to stay where you are",
+        ),
+    }
+)
+# No recording and no view holds these: they are for evaluation.
+UNSEEN_PHRASES: Mapping[TaskKind, tuple[str, ...]] = MappingProxyType(
+    {
+        TaskKind.GO_TO: (
+            "travel to the {target}",
+            "navigate to the {target}",
+            "head towards the {target}",
+            "make your way to the {target}",
+            "go over to the {target}",
+            "please approach the {target}",
+            "could you go to the {target}",
+            "go to the {target} now",
+            "drive straight to the {target}",
+            "the {target} please",
+        ),
+        TaskKind.TURN_LEFT: ("rotate to the left", "please rotate left", "turn left now", "could you turn left"),
+        TaskKind.TURN_RIGHT: ("rotate to the right", "please rotate right", "turn right now", "could you turn right"),
+        TaskKind.STOP: ("please halt", "stop now", "please stand still", "could you stop"),
     }
 )
 
@@ -98,9 +149,10 @@ class Outcome(str, Enum):
     TIME_OUT = "time_out"
 
 
-def sentences(kind: TaskKind, target: str | None = None) -> tuple[str, ...]:
-    """Every way to say it; `target` is an object's name, for go_to only."""
-    return tuple(phrase.format(target=target) for phrase in PHRASES[kind])
+def sentences(kind: TaskKind, target: str | None = None, *, unseen: bool = False) -> tuple[str, ...]:
+    """Every way to say it, of the recorded ones or of the others; `target` is an object's name, for go_to only."""
+    phrases = UNSEEN_PHRASES if unseen else PHRASES
+    return tuple(phrase.format(target=target) for phrase in phrases[kind])
 
 
 def sample_task(rng: np.random.Generator, scene: Scene, pose: Pose2D, previous: str | None = None) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from os import PathLike
 from typing import Protocol
 
@@ -9,9 +10,14 @@ from torch import Tensor
 
 from ..errors import PolicyDirectoryError
 from ..modeling import EncodedInstruction, VLAModel
+from .captured import Captured
+from .compiled import check_compiler, compiled
+from .cuda import CudaGraphs
+from .static_engine import StaticEngine
 from .torch_engine import TorchEngine
 
-ENGINES = ("torch", "onnx")
+TORCH, COMPILE, GRAPHS, ONNX = "torch", "torch-compile", "torch-cuda-graphs", "onnx"
+ENGINES = (TORCH, COMPILE, GRAPHS, ONNX)
 
 
 class Running(Protocol):
@@ -47,16 +53,25 @@ def open_engine(name: str, policy: str | PathLike[str], model: VLAModel) -> Engi
     """The engine of that name.
 
     Args:
-        name: torch, or onnx for an export (`mobile-vla export`).
+        name: torch; torch-compile, the same through torch.compile; torch-cuda-graphs, the same captured and replayed;
+            onnx, an export (`mobile-vla export`).
         policy: the policy's directory.
         model: its model.
 
     Raises:
-        PolicyDirectoryError: unknown, not installed, or the directory has no export that fits its weights.
+        PolicyDirectoryError: unknown, not installed, not for this device or policy, or the directory has no export that
+            fits its weights.
     """
-    if name == "torch":
+    if name == TORCH:
         return TorchEngine(model)
-    if name != "onnx":
+    if name == COMPILE:
+        check_compiler(model.device)
+        return StaticEngine(model, COMPILE, compiled)
+    if name == GRAPHS:
+        if model.device.type != "cuda":
+            raise PolicyDirectoryError(f"engine {GRAPHS} needs the policy on a CUDA device, it is on {model.device}")
+        return StaticEngine(model, GRAPHS, partial(Captured, recorder=CudaGraphs(model.device)))
+    if name != ONNX:
         raise PolicyDirectoryError(f"engine {name!r} is unknown, expected one of {', '.join(ENGINES)}")
     try:
         from .onnx_engine import OnnxEngine

@@ -120,9 +120,7 @@ class LeanText(nn.Module):
         for layer in self.layers[:-1]:
             states = self._block(layer, states)
         found: Tensor = self.norm(self._last(self.layers[-1], states, read))
-        if self.pooling is None:
-            return found.flatten(1)
-        return found.mean(dim=1) if self.pooling == "mean" else found.amax(dim=1)
+        return pool(found, self.pooling)
 
     def _block(self, layer: Any, states: Tensor) -> Tensor:
         attention, normed = layer.self_attn, layer.self_attn_layer_norm(states)
@@ -169,6 +167,13 @@ class LeanClip(nn.Module):
             raw = project(pooled)
         found |= {"clip_image_raw": raw, "clip_image": F.normalize(raw, dim=-1)}
         return tuple(found[name] for name in self.names)
+
+
+def pool(found: Tensor, pooling: str | None) -> Tensor:
+    """What was read (1, r, d) -> (1, r * d), or (1, d) with a pooling, "max" or "mean"."""
+    if pooling is None:
+        return found.flatten(1)
+    return found.mean(dim=1) if pooling == "mean" else found.amax(dim=1)
 
 
 def pooling_of(config: PolicyConfig) -> str | None:

@@ -26,6 +26,7 @@ class OnnxEngine:
         directory: of the export; None: `onnx` in the policy's.
 
     Attributes:
+        dtype: of the export: fp32, fp16 or int8.
         exact: whether the parts compute in float32, with weights that are stored so: golden vectors of others are not
             those of a computation in float32.
 
@@ -47,6 +48,7 @@ class OnnxEngine:
         export = read_export(folder, root / WEIGHTS)
         self._model = model
         self._parts = OnnxParts(folder, export, model.config.window, threads)
+        self.dtype = export.dtype
         stored = {parameter.dtype for parameter in model.parameters()}
         self.exact = export.dtype == "fp32" and stored == {torch.float32}
 

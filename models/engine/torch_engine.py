@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from ..history import History, begin_history
 from ..modeling import EncodedInstruction, VLAModel
@@ -23,6 +24,10 @@ class TorchEngine:
     def __init__(self, model: VLAModel) -> None:
         self._model = model
         self._parts: TorchParts | None = None
+        for module in model.modules():
+            if isinstance(module, nn.RNNBase):
+                # cuDNN wants a layer's weights side by side, else it copies them at every call.
+                module.flatten_parameters()
 
     @property
     def exact(self) -> bool:

@@ -1,4 +1,4 @@
-"""The parts in torch: lean modules on the model's own weights, eager, compiled, or captured in CUDA graphs."""
+"""The parts in torch: lean modules on the model's own weights."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ..modeling import VLAModel, plain_dtype
 from .history import clip_names
 from .lean import LeanClip, LeanConnector, LeanText, LeanVision, pooling_of
 from .parts import Prepared
+from .widened import Module, Widening, is_emulated
 
 
 class LeanFusion(nn.Module):
@@ -47,24 +48,43 @@ class TorchParts:
 
     Args:
         model: of a policy that `why_not_lean` has nothing against, in evaluation mode.
+        widen: compute in float32 what the processor only emulates.
     """
 
-    def __init__(self, model: VLAModel) -> None:
+    def __init__(self, model: VLAModel, *, widen: bool = True) -> None:
         kosmos = model.backbone.model
-        self.vision = LeanVision(kosmos.vision_model.model).eval()
-        self.connector = LeanConnector(kosmos.image_to_text_projection).eval()
-        self.text = LeanText(kosmos.text_model.model, pooling_of(model.config)).eval()
-        self.towers: LeanClip | None = None
+        self._widening = Widening()
+        self._device, self._widen = model.device, widen
+        self._vision_dtype = self._computed_in(kosmos.vision_model)
+        self._text_dtype = self._computed_in(kosmos.text_model.model.layers)
+        self._head_dtype = torch.float32 if model.head is None else self._computed_in(model.head)
+        self._clip_dtype = torch.float32 if model.clip is None else self._computed_in(model.clip)
+        self._kept = self._own(LeanConnector(kosmos.image_to_text_projection))
+        self.vision: nn.Module = self._own(LeanVision(kosmos.vision_model.model))
+        self.connector: nn.Module = self._kept
+        self.text: nn.Module = self._own(LeanText(kosmos.text_model.model, pooling_of(model.config)))
+        self.towers: nn.Module | None = None
         if model.clip is not None and model.clip.sees:
-            self.towers = LeanClip(model.clip, clip_names(model.config)).eval()
-        self.fusion, self.head = LeanFusion(model).eval(), LeanHead(model).eval()
-        self._vision_dtype, self._text_dtype = plain_dtype(self.vision), model.dtype
-        self._clip_dtype = plain_dtype(model.clip) if model.clip is not None else torch.float32
-        self._head_dtype = plain_dtype(self.head)
+            self.towers = self._own(LeanClip(model.clip, clip_names(model.config)))
+        self.fusion, self.head = self._own(LeanFusion(model)), self._own(LeanHead(model))
+        self.refresh()
+
+    def _emulated(self, module: nn.Module) -> bool:
+        return self._widen and is_emulated(plain_dtype(module), self._device)
+
+    def _computed_in(self, module: nn.Module) -> torch.dtype:
+        return torch.float32 if self._emulated(module) else plain_dtype(module)
+
+    def _own(self, module: Module) -> Module:
+        """A lean module as it is to run here."""
+        module.eval()
+        there = any(parameter.is_floating_point() for parameter in module.parameters())
+        return self._widening.widened(module) if there and self._emulated(module) else module
 
     def refresh(self) -> None:
         """Take changes of the weights over into what was computed from them."""
-        self.connector.refresh()
+        self._widening.refresh()
+        self._kept.refresh()
 
     def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """See `Parts.see`."""
@@ -74,14 +94,18 @@ class TorchParts:
     def read(self, latents: Tensor, prepared: Prepared) -> Tensor:
         """See `Parts.read`."""
         return self.text(  # type: ignore[no-any-return]
-            latents.to(self._text_dtype), prepared.words, prepared.source, prepared.positions, prepared.read
+            latents.to(self._text_dtype),
+            prepared.words.to(self._text_dtype),
+            prepared.source,
+            prepared.positions.to(self._text_dtype),
+            prepared.read,
         )
 
     def clip(self, pixels: Tensor, prepared: Prepared) -> tuple[Tensor, ...]:
         """See `Parts.clip`."""
         if self.towers is None:
             raise TypeError("the policy has no CLIP that looks at pictures")
-        return self.towers(pixels.to(self._clip_dtype), prepared.clip_prompts)  # type: ignore[no-any-return]
+        return self.towers(pixels.to(self._clip_dtype), prepared.clip_prompts.to(self._clip_dtype))  # type: ignore[no-any-return]
 
     def fuse(self, features: Tensor) -> Tensor:
         """See `Parts.fuse`."""

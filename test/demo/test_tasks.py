@@ -30,7 +30,7 @@ def test_sentences_are_read_back(scene: Scene) -> None:
     for kind in TaskKind:
         targets = [item.name for item in scene.objects] if kind is TaskKind.GO_TO else [None]
         for target in targets:
-            for sentence in sentences(kind, target):
+            for sentence in (*sentences(kind, target), *sentences(kind, target, unseen=True)):
                 task = read_task(sentence, scene)
                 assert (task.kind, task.target, task.instruction) == (kind, target, sentence)
 

@@ -199,14 +199,19 @@ def test_kinds_are_drawn_in_their_shares() -> None:
     assert counts[TaskKind.STOP] > 3
 
 
-def test_every_sentence_belongs_to_one_kind_and_names_its_target() -> None:
+def test_every_sentence_belongs_to_one_kind_and_is_seen_or_unseen_and_names_its_target() -> None:
     drawn = [sample_episode("evaluate", 1, index) for index in range(100)]
     for scene, task in drawn:
         assert task.instruction in sentences(task.kind, task.target)
         if task.target is not None:
-            assert task.instruction.endswith(task.target)
+            assert task.target in task.instruction
             assert task.target in {item.name for item in scene.objects}
-    everything = [sentence for kind in PHRASES for sentence in sentences(kind, "red box")]
+    everything = [
+        sentence
+        for unseen in (False, True)
+        for kind in PHRASES
+        for sentence in sentences(kind, "red box", unseen=unseen)
+    ]
     assert len(everything) == len(set(everything))
 
 

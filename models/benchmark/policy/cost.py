@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch.utils.flop_counter import flop_registry, mm_flop, sdpa_flop_count, sh
 
 from ...convert.stored import precision_of
 from ...engine.history import LeanHistory
+from ...engine.onnx_manifest import Dtype
 from ...engine.parts import Prepared, prepare, why_not_lean
 from ...engine.stages import CLIP, CONNECTOR, HEAD, HISTORY, MODEL, TEXT, VISION
 from ...engine.torch_parts import TorchParts
@@ -26,6 +27,8 @@ from ...quantization.linear import QuantisedLinear
 from ...quantization.precision import Precision
 from .pictures import INSTRUCTION, decode, jpegs, state_of, to_pictures
 
+# What an export computes its towers in.
+_EXPORTED = {"fp32": Precision.FP32, "fp16": Precision.FP16, "int8": Precision.W8A8}
 _BY_DTYPE = {torch.float32: Precision.FP32, torch.bfloat16: Precision.BF16, torch.float16: Precision.FP16}
 
 
@@ -61,12 +64,27 @@ def step_cost(policy: VLAPolicy) -> list[PartCost]:
             with counter.part(MODEL, model.backbone.text_tower):
                 begin_history(model, instruction).step(pictures, state_of(config, model.device))
             return counter.costs
-        parts = TorchParts(model)
-        parts.refresh()
+        # Not widened: what is read is counted as it is stored.
+        parts = TorchParts(model, widen=False)
         counter = _Counter(model, parts.connector)
         counted = _CountedParts(parts, counter, model, config.window)
         LeanHistory(config, counted, prepare(model, instruction)).step(pictures, None)
     return counter.costs
+
+
+def exported(costs: Sequence[PartCost], dtype: Dtype) -> list[PartCost]:
+    """The same step in an ONNX export: its towers in `dtype`, fusion and head in float32."""
+    made = []
+    for cost in costs:
+        precision = Precision.FP32 if cost.name in (HISTORY, HEAD) else _EXPORTED[dtype]
+        weights = round(cost.weights * _bytes(precision) / _bytes(cost.precision))
+        made.append(replace(cost, precision=precision, weights=weights))
+    return made
+
+
+def _bytes(precision: Precision) -> float:
+    """Of a weight; scales are not counted."""
+    return 1.0 if precision is Precision.W8A8 else precision.bits / 8
 
 
 def stored_precision(*modules: nn.Module | None) -> Precision:

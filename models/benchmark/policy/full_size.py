@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ...configuration import PolicyConfig
 from ...convert.hybrid_layout import FULL_SIZE, HybridLayout, MlpLinear, MlpNorm
 from ...convert.hybrid_settings import NORMALISATION
+from ...engine.engine import TORCH, open_engine
 from ...instruction import InstructionEncoder
 from ...modeling import VLAModel
 from ...policy import VLAPolicy
@@ -27,25 +29,29 @@ _DRAWN = 1_000_003
 _CLIP_SCALE = 2.6592  # CLIP's initial ln(1 / 0.07)
 
 
-def full_size_policy(precision: str, device: torch.device | None = None) -> VLAPolicy:
+def full_size_policy(precision: str, device: str = "cpu", engine: str = TORCH) -> VLAPolicy:
     """Kosmos-2, CLIP ViT-B/32, an LSTM and an MLP, 1.7 billion parameters and more, random, in that precision.
 
     Args:
         precision: of `Precision`; beside integers the head is float32.
-        device: of the weights; None: the CPU.
+        device: of the weights.
+        engine: one of torch's.
+
+    Raises:
+        PolicyDirectoryError: see `open_engine`.
     """
-    return random_policy(FULL_SIZE, precision, device)
+    return random_policy(FULL_SIZE, precision, device, engine)
 
 
-def random_policy(layout: HybridLayout, precision: str, device: torch.device | None = None) -> VLAPolicy:
+def random_policy(layout: HybridLayout, precision: str, device: str = "cpu", engine: str = TORCH) -> VLAPolicy:
     """A policy of a layout's sizes; no golden vectors, they would be its own."""
-    target = device if device is not None else torch.device("cpu")
+    target = torch.device(device)
     config = random_config(layout, precision)
     tokenizer = train_tokenizer(SENTENCES, vocab_size=300, max_length=64)
     model = empty_model(config)
     fill_randomly(model, target)
     encoder = InstructionEncoder(config, tokenizer, tokenizer if config.clip_reads else None)
-    return VLAPolicy(PolicyParts(config, model, encoder))
+    return VLAPolicy(PolicyParts(config, model, encoder), open_engine(engine, Path(), model))
 
 
 def random_config(layout: HybridLayout, precision: str) -> PolicyConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,10 +21,10 @@ from ...policy import VLAPolicy
 from ...policy_directory import TRAINING, WEIGHTS
 from .compare import Comparison
 from .compare import compare as compare_ways
-from .cost import part_precisions, step_cost
+from .cost import PartCost, exported, part_precisions, step_cost
 from .opened import begin_lean
 from .pictures import INSTRUCTION, stepper
-from .roofline import PartFloor, Roofline, measure_roofline, model_shapes, step_floor
+from .roofline import PRODUCTS, PartFloor, Product, Roofline, measure_roofline, model_shapes, step_floor
 from .stability import ENDURANCE, SMALL, WARM_UP, Stability, choose_threads, run_steadily, throttling
 from .stages import StageTimes, time_stages
 
@@ -76,6 +76,7 @@ class Report:
         parameters: their number.
         precisions: of each part.
         engine: that ran the steps.
+        golden: how well the golden vectors were reproduced, the greatest share of a range; None without any.
         tokens: of the decoder's sequence for a frame; None for a policy whose step is not lean.
         window: frames.
         machine: it was measured on.
@@ -92,6 +93,7 @@ class Report:
     parameters: int
     precisions: dict[str, str]
     engine: str
+    golden: float | None
     tokens: int | None
     window: int
     machine: Machine
@@ -132,6 +134,7 @@ class Report:
             "parameters": self.parameters,
             "precision": self.precisions,
             "engine": self.engine,
+            "golden": self.golden,
             "tokens": self.tokens,
             "window": self.window,
             "machine": {**asdict(self.machine), "load": list(self.machine.load)},
@@ -173,7 +176,9 @@ class Report:
         }
 
 
-def benchmark_policy(path: Path, engine: str, threads: int | None, steps: int, compare: bool) -> Report:
+def benchmark_policy(
+    path: Path, engine: str, threads: int | None, steps: int, compare: bool, device: str = "cpu"
+) -> Report:
     """Measure a policy directory.
 
     Args:
@@ -182,13 +187,14 @@ def benchmark_policy(path: Path, engine: str, threads: int | None, steps: int, c
         threads: of torch; None: as many as are fastest while a core is left to the rest of the robot.
         steps: to time.
         compare: beside other ways of the same step.
+        device: of the policy.
 
     Raises:
-        PolicyDirectoryError: it cannot be loaded.
         PolicyDirectoryError: see `VLAPolicy.from_pretrained`.
         BenchmarkError: a comparison for a policy whose step is not made of parts.
     """
-    return measure_policy(VLAPolicy.from_pretrained(path, engine=engine), weights_of(path), threads, steps, compare)
+    policy = VLAPolicy.from_pretrained(path, device, engine=engine)
+    return measure_policy(policy, weights_of(path), threads, steps, compare)
 
 
 def measure_policy(
@@ -236,19 +242,21 @@ def measure_policy(
                     stability = run_steadily(stepper(policy), lasting, warm_up, done)
                 policy.reset()
             with _shown(progress, "measuring the machine's limits", None):
-                costs = step_cost(policy)
-                roofline = measure_roofline(model.device, model_shapes(model))
+                costs, products = _measured_by(policy)
+                roofline = measure_roofline(model.device, model_shapes(model), products=products)
             comparison = None
             if compare:
                 with _shown(progress, "comparing", None) as done:
                     comparison = compare_ways(policy, steps, done)
         finally:
             torch.set_num_threads(before)
+    golden = policy.golden_difference
     return Report(
         weights=weights,
         parameters=model.parameter_count(),
         precisions={part: precision.value for part, precision in part_precisions(model).items()},
         engine=policy.engine.describe(),
+        golden=None if golden is None else max(golden.continuous, golden.binary),
         tokens=_tokens(policy),
         window=config.window,
         machine=_machine(model.device, threads, (load, _load())),
@@ -260,6 +268,18 @@ def measure_policy(
         stability=stability,
         comparison=comparison,
     )
+
+
+def _measured_by(policy: VLAPolicy) -> tuple[list[PartCost], Mapping[str, Sequence[Product]]]:
+    """What a step takes as its engine computes it, and the products to hold it against."""
+    costs = step_cost(policy)
+    if policy.engine.name != "onnx" or policy.model.device.type != "cpu":
+        return costs, PRODUCTS
+    from ...engine.onnx_engine import OnnxEngine
+    from .onnx_products import ONNX_PRODUCTS
+
+    assert isinstance(policy.engine, OnnxEngine)
+    return exported(costs, policy.engine.dtype), ONNX_PRODUCTS
 
 
 def weights_of(path: Path) -> Weights:

@@ -40,6 +40,7 @@ def test_a_directory_is_measured(policy_dir: Path) -> None:
     said = json.loads(json.dumps(report.document(), allow_nan=False))
     assert said["weights"] == {"name": str(policy_dir), "sha256": weights_of(policy_dir).sha256, "random": False}
     assert said["engine"] == f"torch {torch.__version__} on cpu, lean"
+    assert 0.0 <= said["golden"] < 1e-4
     assert said["precision"] == dict.fromkeys(("vision", "text", "clip", "head"), "fp32")
     assert said["machine"]["threads"] == 1
     assert said["steps"] == said["comparison"]["steps"] == 3

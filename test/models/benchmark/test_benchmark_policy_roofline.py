@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable
 from time import sleep
 
+import numpy as np
 import pytest
 import torch
 from tiny import tiny_policy
 from torch import nn
 
 from mobile_vla_models.benchmark.policy import roofline as roofline_module
-from mobile_vla_models.benchmark.policy.cost import PartCost, part_precisions, step_cost
+from mobile_vla_models.benchmark.policy.cost import PartCost, exported, part_precisions, step_cost
 from mobile_vla_models.benchmark.policy.full_size import random_policy
 from mobile_vla_models.benchmark.policy.pictures import INSTRUCTION
 from mobile_vla_models.benchmark.policy.roofline import (
@@ -131,6 +132,31 @@ def test_a_policy_without_parts_is_counted_as_a_whole() -> None:
     # Of the table of words, a few rows.
     words = policy.model.backbone.word_embedding.weight.nbytes
     assert 0 < cost.weights <= weight_bytes(policy.model) - words
+
+
+def test_an_export_reads_its_own_weights() -> None:
+    costs = [PartCost("vision", Precision.BF16, 1000, 400), PartCost("head", Precision.BF16, 10, 8)]
+    assert exported(costs, "int8") == [
+        PartCost("vision", Precision.W8A8, 1000, 200),
+        PartCost("head", Precision.FP32, 10, 16),
+    ]
+    assert exported(costs, "fp16")[0] == PartCost("vision", Precision.FP16, 1000, 400)
+
+
+def test_onnx_runtimes_products_have_their_own_limits() -> None:
+    pytest.importorskip("onnxruntime")
+    from mobile_vla_models.benchmark.policy.onnx_products import ONNX_PRODUCTS
+
+    line = measure_roofline(CPU, [(8, 16, 16)], 2, ONNX_PRODUCTS)
+    assert set(line.rates) == {"fp32", "int8"}
+    assert all(rate > 0.0 for rate in line.rates.values())
+    (product,) = ONNX_PRODUCTS["int8"]
+    work = product((8, 16, 4), CPU)
+    assert work is not None
+    (found,) = work()  # type: ignore[misc]
+    assert (found.shape, found.dtype) == ((8, 4), np.int32)
+    # About 128: of unsigned numbers alone all sums would be positive.
+    assert found.min() < 0 < found.max()
 
 
 def test_the_limits_are_positive_and_finite() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_document
+from lean_cases import LEAN_CASES
 from torch import Tensor, nn
 
 from mobile_vla_models.benchmark.policy import compare as compare_module
@@ -16,39 +16,10 @@ from mobile_vla_models.benchmark.policy.opened import BenchmarkError
 from mobile_vla_models.benchmark.policy.ways import Answer, Ours, RoboVLMs, Stock, Way, WholeWindow, with_language_head
 from mobile_vla_models.modeling import Observation
 from mobile_vla_models.policy import VLAPolicy
-from policies import SENTENCES, TOKENS, build, document, pictures
+from policies import SENTENCES, build, document, pictures
 
-PROMPT = "<s>{hand}{front}An image {instruction}</s>"
-CONCATENATED = ["backbone_vision", "backbone", "clip_text_raw", "backbone_image", "clip_image_pooled", "clip_image_raw"]
 TOLERANCE = 1e-5
 STEPS = 6
-
-
-def changed(**changes: Any) -> dict[str, Any]:
-    return {**tiny_document(), "window": 3, **changes}
-
-
-def pooled(pooling: str, source: str = "all") -> dict[str, Any]:
-    readout = {"type": "pooled", "source": source, "pooling": pooling, "tokens": 1}
-    return changed(readout=readout, prompt="<s>{front}{instruction}</s>")
-
-
-def concatenated() -> dict[str, Any]:
-    content = changed(fusion={"type": "concat", "features": CONCATENATED, "layers": [24, "relu"]})
-    content["clip"] = {**content["clip"], "prompts": []}
-    return content
-
-
-CASES: dict[str, dict[str, Any]] = {
-    "all features": changed(),
-    "two cameras": document("kosmos2", "gpt", "post", cameras=["front", "hand"], prompt=PROMPT + "{action}"),
-    "three action tokens, no history": document("kosmos2", "fc", "none", readout={**TOKENS, "tokens": 3}),
-    "concatenated": concatenated(),
-    "mean": pooled("mean"),
-    "max of words": pooled("max", "text"),
-    "first": pooled("first"),
-    "last": pooled("last"),
-}
 
 
 def lively(content: dict[str, Any]) -> VLAPolicy:
@@ -79,9 +50,9 @@ def difference(some: list[Answer], others: list[Answer]) -> float:
     )
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", LEAN_CASES)
 def test_all_ways_give_the_models_answer(name: str) -> None:
-    policy = lively(CASES[name])
+    policy = lively(LEAN_CASES[name])
     shown, window = frames(policy, STEPS), policy.config.window
     with torch.inference_mode():
         instruction = policy.encoder(policy.model, [SENTENCES[0]])
@@ -98,7 +69,7 @@ def test_all_ways_give_the_models_answer(name: str) -> None:
 
 @pytest.mark.parametrize("way", [Stock, RoboVLMs, WholeWindow, Ours])
 def test_a_window_filled_with_one_frame_is_that_frame_again_and_again(way: type[Way]) -> None:
-    policy = lively(CASES["all features"])
+    policy = lively(LEAN_CASES["all features"])
     first, *others = frames(policy, 3)
     filled = way(policy, SENTENCES[0])
     filled.still(first, 3)
@@ -110,7 +81,7 @@ def test_a_window_filled_with_one_frame_is_that_frame_again_and_again(way: type[
 
 
 def test_the_language_head_costs_no_weights_and_the_policy_does_not_notice_it() -> None:
-    model = build(CASES["mean"]).model
+    model = build(LEAN_CASES["mean"]).model
     own = {weight.data_ptr() for weight in model.parameters()}
     whole = with_language_head(model)
     assert {weight.data_ptr() for weight in whole.parameters()} <= own
@@ -120,7 +91,7 @@ def test_the_language_head_costs_no_weights_and_the_policy_does_not_notice_it() 
 
 @pytest.mark.parametrize("way", [Stock, RoboVLMs])
 def test_the_language_head_runs_over_all_tokens(way: type[Way], monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = build(CASES["mean"])
+    policy = build(LEAN_CASES["mean"])
     shapes: list[tuple[int, ...]] = []
     run = way(policy, SENTENCES[0])
     run._kosmos.text_model.lm_head.register_forward_hook(lambda _, inputs, output: shapes.append(tuple(output.shape)))
@@ -130,7 +101,7 @@ def test_the_language_head_runs_over_all_tokens(way: type[Way], monkeypatch: pyt
 
 def test_a_comparison_says_how_far_the_answers_are_apart() -> None:
     done: list[None] = []
-    comparison = compare(lively(CASES["all features"]), 2, lambda: done.append(None))
+    comparison = compare(lively(LEAN_CASES["all features"]), 2, lambda: done.append(None))
     assert [way.name for way in comparison.ways] == ["transformers", "RoboVLMs-style", "whole window", "this package"]
     assert all(way.difference < TOLERANCE for way in comparison.ways)
     assert comparison.spread > 1000 * TOLERANCE
@@ -145,13 +116,13 @@ def test_a_way_that_computes_something_else_is_found_out(monkeypatch: pytest.Mon
             return super().step(pictures)
 
     monkeypatch.setattr(compare_module, "RoboVLMs", Forgetful)
-    ways = compare(lively(CASES["all features"]), 2).ways
+    ways = compare(lively(LEAN_CASES["all features"]), 2).ways
     assert ways[1].difference > 100 * TOLERANCE
     assert ways[0].difference < TOLERANCE
 
 
 def test_other_windows_only_for_heads_that_take_any() -> None:
-    assert compare(build(CASES["two cameras"]), 1).windows == {}
+    assert compare(build(LEAN_CASES["two cameras"]), 1).windows == {}
 
 
 def test_a_policy_without_parts_is_refused() -> None:

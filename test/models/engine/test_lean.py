@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_document
+from lean_cases import LEAN_CASES, changed
 from torch import Tensor, nn
 
 from mobile_vla_models.configuration import PolicyConfig
@@ -18,45 +18,16 @@ from mobile_vla_models.engine.torch_engine import TorchEngine
 from mobile_vla_models.engine.torch_parts import TorchParts
 from mobile_vla_models.history import begin_history
 from mobile_vla_models.policy import VLAPolicy
-from policies import SENTENCES, TOKENS, build, document, pictures
+from policies import SENTENCES, build, document, pictures
 
 STEPS = 5
-PROMPT = "<s>{hand}{front}An image {instruction}</s>"
 FUSED = {"type": "sum", "features": ["backbone", "clip_image", "clip_text", "clip_similarity"]}
-CONCATENATED = ["backbone_vision", "backbone", "clip_text_raw", "backbone_image", "clip_image_pooled", "clip_image_raw"]
 
 
-def changed(**changes: Any) -> dict[str, Any]:
-    return {**tiny_document(), "window": 3, **changes}
-
-
-def pooled(pooling: str, source: str = "all") -> dict[str, Any]:
-    readout = {"type": "pooled", "source": source, "pooling": pooling, "tokens": 1}
-    return changed(readout=readout, prompt="<s>{front}{instruction}</s>")
-
-
-def concatenated() -> dict[str, Any]:
-    content = changed(fusion={"type": "concat", "features": CONCATENATED, "layers": [24, "relu"]})
-    content["clip"] = {**content["clip"], "prompts": []}
-    return content
-
-
-CASES: dict[str, dict[str, Any]] = {
-    "all features": changed(),
-    "two cameras": document("kosmos2", "gpt", "post", cameras=["front", "hand"], prompt=PROMPT + "{action}"),
-    "three action tokens": document("kosmos2", "fc", "none", readout={**TOKENS, "tokens": 3}),
-    "concatenated": concatenated(),
-    "mean": pooled("mean"),
-    "max of words": pooled("max", "text"),
-    "first": pooled("first"),
-    "last picture token": pooled("last", "vision"),
-}
-
-
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", LEAN_CASES)
 @pytest.mark.parametrize("sentence", SENTENCES[:2])
 def test_a_lean_run_is_the_models_run(name: str, sentence: str) -> None:
-    policy = build(CASES[name])
+    policy = build(LEAN_CASES[name])
     assert why_not_lean(policy.config) is None
     expected, found = runs(policy, sentence)
     for one, other in zip(expected, found, strict=True):
