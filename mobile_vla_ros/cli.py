@@ -16,11 +16,12 @@ from rich.markup import escape
 
 from mobile_vla_models import MobileVLAError
 
-from . import cli_convert
+from . import cli_benchmark, cli_convert
+from .demo.errors import DemoError
 from .share import SHIPPED_POLICY, share_path
 from .sim.gl import RendererError
 
-USER_ERRORS = (MobileVLAError, RendererError, OSError)
+USER_ERRORS = (MobileVLAError, RendererError, DemoError, OSError)
 
 app = typer.Typer(
     help="Wheeled robots that follow instructions in words: recordings, training, evaluation.",
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(cli_convert.app, name="convert")
+app.command()(cli_benchmark.benchmark_node)
 
 
 class ExportDtype(str, Enum):

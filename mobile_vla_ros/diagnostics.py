@@ -6,6 +6,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from .control.pace import PaceReport
+from .inference import Planned
 
 
 def pace_diagnostics(node: str, report: PaceReport | None, stamp: Time) -> DiagnosticArray:
@@ -28,6 +29,33 @@ def pace_diagnostics(node: str, report: PaceReport | None, stamp: Time) -> Diagn
             for share, seconds in zip(("p50", "p95", "p99"), percentiles, strict=True):
                 values[f"{name} {share} (ms)"] = 1e3 * seconds
         status.values = [KeyValue(key=key, value=f"{value:.1f}") for key, value in values.items()]
+    message = DiagnosticArray(status=[status])
+    message.header.stamp = stamp
+    return message
+
+
+def provenance(node: str, answer: Planned, now: float, steady: float, stamp: Time) -> DiagnosticArray:
+    """Which frame a command is the first to use, and where the time between them went.
+
+    Args:
+        node: fully qualified name.
+        answer: the plan that the command begins to follow.
+        now: s, clock of the frames.
+        steady: s, time.monotonic() at the same moment.
+        stamp: of the command, and of the message.
+    """
+    moments = {
+        "received": answer.received,
+        "begun": answer.begun,
+        "decoded": answer.decoded,
+        "planned": answer.planned,
+    }
+    ages = {name: now - steady + moment - answer.plan.stamp for name, moment in moments.items()}
+    status = DiagnosticStatus(name=f"{node}: provenance", hardware_id="", level=DiagnosticStatus.OK)
+    status.values = [
+        KeyValue(key="frame (s)", value=f"{answer.plan.stamp:.6f}"),
+        *(KeyValue(key=f"{name} (ms)", value=f"{1e3 * age:.3f}") for name, age in ages.items()),
+    ]
     message = DiagnosticArray(status=[status])
     message.header.stamp = stamp
     return message

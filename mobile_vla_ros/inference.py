@@ -5,6 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from sensor_msgs.msg import CompressedImage, Image
@@ -22,12 +24,14 @@ class Request:
         stamp: s.
         instruction: the sentence to follow.
         instruction_id: its number.
+        received: s, time.monotonic() when it arrived.
     """
 
     message: Image | CompressedImage
     stamp: float
     instruction: str
     instruction_id: int
+    received: float
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,20 @@ class Planned:
 
     Attributes:
         plan: what it says.
-        seconds: that it took, with the frame's decoding.
+        received, begun, decoded, planned: s, time.monotonic() when the frame arrived, when the worker took it, when it
+            was a picture, and when the policy had answered.
     """
 
     plan: ActionPlan
-    seconds: float
+    received: float
+    begun: float
+    decoded: float
+    planned: float
+
+    @property
+    def seconds(self) -> float:
+        """That the policy took, with the frame's decoding."""
+        return self.planned - self.begun
 
 
 @dataclass(frozen=True)
@@ -80,16 +93,23 @@ class InferenceWorker:
 
     Args:
         stepper: the policy; from now on only this thread calls it.
+        warm_up: is called first, in the thread, for some of what a first step does is done for each thread. Whatever it
+            raises, the constructor raises.
+        answered: is called in the thread when there is an answer; never after `close`.
     """
 
-    def __init__(self, stepper: PolicyStepper) -> None:
+    def __init__(self, stepper: PolicyStepper, warm_up: Callable[[], None], answered: Callable[[], None]) -> None:
         self._stepper = stepper
+        self._warm_up = warm_up
+        self._answered = answered
         self._slot: Request | None = None
         self._changed = threading.Condition()
         self._closed = False
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._warm: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._thread.start()
+        self._warm.result()
 
     @property
     def alive(self) -> bool:
@@ -101,6 +121,7 @@ class InferenceWorker:
         with self._changed:
             self._slot = request
             self._changed.notify()
+        time.sleep(0.0)  # lets the worker have the interpreter, which the executor would keep until its next wait
 
     def discard(self) -> None:
         """Empty the slot."""
@@ -124,6 +145,11 @@ class InferenceWorker:
         self._thread.join(timeout)
 
     def _work(self) -> None:
+        try:
+            self._warm.set_result(self._warm_up())
+        except BaseException as error:  # noqa: BLE001  (the constructor raises it)
+            self._warm.set_exception(error)
+            return
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._slot is not None or self._closed)
@@ -131,13 +157,18 @@ class InferenceWorker:
                 if self._closed or request is None:
                     return
             self._answers.put(self._answer(request))
+            with self._changed:
+                if self._closed:
+                    return
+                self._answered()
 
     def _answer(self, request: Request) -> Answer:
-        begin = time.monotonic()
+        begun = time.monotonic()
         try:
             rgb = to_rgb(request.message)
+            decoded = time.monotonic()
             plan = self._stepper.step(rgb, request.stamp, request.instruction, request.instruction_id)
-            return Planned(plan, time.monotonic() - begin)
+            return Planned(plan, request.received, begun, decoded, time.monotonic())
         except ImageError as error:
             return BadFrame(str(error), request.stamp)
         except Exception as error:  # noqa: BLE001  (in a thread it would be lost)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import fields
-from typing import Any, Protocol
+from typing import TypeGuard
 
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # the only place it has on Humble
@@ -18,11 +19,10 @@ from std_msgs.msg import String
 
 from .control import Command, ControllerConfig, DriveController, DriveState, Limits, PolicyStepper
 from .control.pace import Pace
-from .control.stepper import Policy
-from .diagnostics import pace_diagnostics
-from .drivable import base_limits
+from .diagnostics import pace_diagnostics, provenance
 from .images import ImageError, check
-from .inference import BadFrame, InferenceWorker, Planned, Request
+from .inference import Answer, BadFrame, InferenceWorker, Planned, Request
+from .loading import WARM_UP_INSTRUCTION, DrivingPolicy, load
 from .node_process import RobotNode, StartError, refuse_second_instance, run
 from .parameters import declare, refuse_unknown
 
@@ -36,19 +36,12 @@ COMPLAINT_PERIOD = 5.0  # s between two log lines about the same fault of the fr
 CLOSE_TIMEOUT = 1.0  # s that shutdown waits for the policy; ros2 launch waits 5 before it gets rough
 
 
-class DrivingPolicy(Policy, Protocol):
-    """A policy with the part of its configuration that a node needs; `mobile_vla_models.VLAPolicy` is one."""
-
-    @property
-    def config(self) -> Any:
-        """Has `dt` (s) and `action.limits` (the fields of `mobile_vla_ros.control.Limits`)."""
-
-
 class PolicyNode(RobotNode):
     """The policy on a robot.
 
     Callbacks only store; a worker thread runs the policy; a timer on a steady clock asks the
-    `DriveController` for a command and publishes it, whatever happens elsewhere.
+    `DriveController` for a command and publishes it, whatever happens elsewhere. An answer of the policy has a command
+    of its own, at once; the timer's go on as if there were none.
 
     Args:
         policy: what steers; None: load the policy directory that the parameter `policy` names.
@@ -76,7 +69,14 @@ class PolicyNode(RobotNode):
             "engine",
             "torch",
             "what computes the steps; onnx: an export of the policy (mobile-vla export) in ONNX Runtime",
-            choices=("torch", "onnx"),
+            choices=("torch", "torch-compile", "torch-cuda-graphs", "onnx"),
+        )
+        threads = declare(
+            self,
+            "threads",
+            0,
+            "that compute the policy on the CPU; 0: as many as leave a core to cameras and control",
+            between=(0, 1024),
         )
         transport = declare(
             self,
@@ -91,7 +91,7 @@ class PolicyNode(RobotNode):
         )
         self._base_frame = declare(self, "base_frame", "base_link", "frame_id of a stamped cmd_vel")
         if policy is None:
-            policy, description = _load(directory, device, dtype, engine)
+            policy, description = load(directory, device, dtype, engine, threads)
             self.get_logger().info(f"policy {directory}: {description}")
         config = self._declare_controller(policy)
         self._controller = DriveController(self._declare_limits(policy), config)
@@ -105,6 +105,7 @@ class PolicyNode(RobotNode):
         self._status_publisher = self.create_publisher(String, "~/status", LATCHED)
         self._instruction_publisher = self.create_publisher(String, "~/active_instruction", LATCHED)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS)
+        self._provenance_publisher = self.create_publisher(DiagnosticArray, "~/provenance", DIAGNOSTICS)
         overridable = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY])
         self.create_subscription(
             String, "instruction", self._on_instruction, NEWEST, qos_overriding_options=overridable
@@ -118,7 +119,7 @@ class PolicyNode(RobotNode):
         )
         refuse_unknown(self)
         refuse_second_instance(self, created)
-        self._worker = InferenceWorker(PolicyStepper(policy, config.dt))
+        self._worker = self._start_worker(policy, config.dt)
         self._timer = self.create_timer(
             1.0 / config.control_hz, self._on_tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
@@ -130,6 +131,19 @@ class PolicyNode(RobotNode):
         self._publish(Command(0.0, 0.0, DriveState.STOPPED, "shut down"))
         self._command_publisher.wait_for_all_acked(Duration(seconds=0.2))
         self._worker.close(CLOSE_TIMEOUT)
+
+    def _start_worker(self, policy: DrivingPolicy, dt: float) -> InferenceWorker:
+        """Let the policy take its first, slow step before anybody waits for it."""
+        answered = self.create_guard_condition(self._on_answers)
+        begin = time.monotonic()
+        try:
+            worker = InferenceWorker(
+                PolicyStepper(policy, dt), lambda: policy.warm_up([WARM_UP_INSTRUCTION]), answered.trigger
+            )
+        except Exception as error:
+            raise StartError(f"the policy's first step failed: {type(error).__name__}: {error}") from error
+        self.get_logger().info(f"policy warmed up in {time.monotonic() - begin:.1f} s")
+        return worker
 
     def _declare_controller(self, policy: DrivingPolicy) -> ControllerConfig:
         default = ControllerConfig(dt=policy.config.dt)
@@ -211,45 +225,63 @@ class PolicyNode(RobotNode):
         stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
         if self._controller.on_frame(stamp, now, steady):
             controller = self._controller
-            self._worker.submit(Request(message, stamp, controller.instruction, controller.instruction_id))
+            self._worker.submit(Request(message, stamp, controller.instruction, controller.instruction_id, steady))
 
     def _on_tick(self) -> None:
-        now, steady = self._now(), time.monotonic()
-        self._take_answers(now, steady)
-        command = self._controller.command(now, steady)
-        self._publish(command)
-        self._tell(command, steady)
+        steady = time.monotonic()
+        if not self._worker.alive:
+            self._controller.policy_failed("policy: its worker has died; restart the node")
+        self._drive(self._now(), steady)
         self._tell_pace(steady)
 
-    def _take_answers(self, now: float, steady: float) -> None:
-        controller = self._controller
-        for answer in self._worker.answers():
-            if isinstance(answer, Planned):
-                controller.accept(answer.plan, now, steady)
-                self._pace.add(answer.seconds, now - answer.plan.stamp, steady)
-                if controller.refusal is not None:  # if it matters, the state says so too
-                    self.get_logger().debug(controller.refusal)
-            elif isinstance(answer, BadFrame):
-                controller.refuse_frame(answer.reason, steady, answer.stamp)
-                self._complain(answer.reason, steady)
-            else:
-                self.get_logger().error(answer.reason)
-                if answer.instruction_id == controller.instruction_id:
-                    controller.policy_failed(answer.reason)
-        if not self._worker.alive:
-            controller.policy_failed("policy: its worker has died; restart the node")
+    def _on_answers(self) -> None:
+        """Follow a new plan at once: until the next tick it would grow old by up to a period."""
+        now, steady = self._now(), time.monotonic()
+        taken = [answer for answer in self._worker.answers() if self._take(answer, now, steady)]
+        stamp = self._drive(now, steady)
+        for answer in taken:
+            message = provenance(self.get_fully_qualified_name(), answer, now, steady, stamp)
+            self._provenance_publisher.publish(message)
 
-    def _publish(self, command: Command) -> None:
+    def _take(self, answer: Answer, now: float, steady: float) -> TypeGuard[Planned]:
+        """Whether it is a plan that is followed from now on."""
+        controller = self._controller
+        if isinstance(answer, Planned):
+            controller.accept(answer.plan, now, steady)
+            self._pace.add(answer.seconds, now - answer.plan.stamp, steady)
+            if controller.refusal is None:
+                return True
+            self.get_logger().debug(controller.refusal)  # if it matters, the state says so too
+        elif isinstance(answer, BadFrame):
+            controller.refuse_frame(answer.reason, steady, answer.stamp)
+            self._complain(answer.reason, steady)
+        else:
+            self.get_logger().error(answer.reason)
+            if answer.instruction_id == controller.instruction_id:
+                controller.policy_failed(answer.reason)
+        return False
+
+    def _drive(self, now: float, steady: float) -> Time:
+        """Send the command of this moment; the time of sending."""
+        command = self._controller.command(now, steady)
+        stamp = self._publish(command)
+        self._tell(command, steady)
+        return stamp
+
+    def _publish(self, command: Command) -> Time:
+        """Send it; the time of sending."""
         twist = Twist()
         twist.linear.x = command.linear_x
         twist.angular.z = command.angular_z
+        stamp = self.get_clock().now().to_msg()
         if not self._stamped:
             self._command_publisher.publish(twist)
-            return
+            return stamp
         message = TwistStamped(twist=twist)
-        message.header.stamp = self.get_clock().now().to_msg()  # of publishing: who reads it computes ages from it
+        message.header.stamp = stamp  # of publishing: who reads it computes ages from it
         message.header.frame_id = self._base_frame
         self._command_publisher.publish(message)
+        return stamp
 
     def _tell(self, command: Command, steady: float) -> None:
         """Latch state and reason; log changes of state."""
@@ -284,26 +316,6 @@ class PolicyNode(RobotNode):
         if reason != text or steady - last >= COMPLAINT_PERIOD:
             self._complaint = (reason, steady)
             self.get_logger().error(reason)
-
-
-def _load(directory: str, device: str, dtype: str, engine: str) -> tuple[DrivingPolicy, str]:
-    """The policy, and what computes its steps."""
-    if not directory:
-        raise StartError("parameter policy is empty: expected the path of a policy directory")
-    try:
-        from mobile_vla_models import MemoryShortageError, PolicyDirectoryError, VLAPolicy
-    except ImportError as error:
-        raise StartError(f"the policy needs the Python package {error.name}, which is not installed") from error
-    try:
-        policy = VLAPolicy.from_pretrained(directory, device=device, dtype=dtype, engine=engine)
-        base_limits(policy.config)
-    except (PolicyDirectoryError, MemoryShortageError, OSError) as error:
-        raise StartError(str(error)) from error
-    except ValueError as error:
-        raise StartError(f"policy {directory} cannot drive this robot: {error}") from error
-    except RuntimeError as error:  # torch: no such device, out of memory
-        raise StartError(f"policy {directory} does not load on device {device} as {dtype}: {error}") from error
-    return policy, policy.engine.describe()
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from .engine.torch_engine import TorchEngine
 from .errors import PrecisionError
 from .golden import GoldenDifference, GoldenVectors
 from .instruction import InstructionEncoder
+from .memory import trim_heap
 from .modeling import VLAModel
 from .policy_directory import PolicyParts, load_policy, save_policy
 from .preprocessing import resize
@@ -69,6 +70,8 @@ class VLAPolicy:
             change_dtype(parts.model, DTYPES[dtype])
         policy = cls(parts, open_engine(engine, path, parts.model))
         policy.golden_difference = golden.check(policy, tolerance=1e-4 if policy.engine.exact else 5e-2)
+        # What reading and the first steps needed for a moment is a hundred megabytes.
+        trim_heap()
         return policy
 
     def save_pretrained(self, path: str | PathLike[str], training: dict[str, object], model_card: str) -> None:

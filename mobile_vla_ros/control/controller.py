@@ -123,7 +123,8 @@ class DriveController:
         self._newest_plan = -math.inf  # stamp, s
         self._plan: ActionPlan | None = None
         self._plan_before: ActionPlan | None = None
-        self._taken_over = -math.inf  # `now` when _plan took over, s
+        self._taken_over = -math.inf  # `now` from which on _plan takes over, s
+        self._commanded = -math.inf  # `now` of the last command, s
         self._confirmations = 0
         self._done = False
         self._failure = ""  # of the policy; empty: none
@@ -231,7 +232,8 @@ class DriveController:
                 self._pause = self.refusal
             return
         self._newest_plan = plan.stamp
-        self._plan_before, self._plan, self._taken_over = self._plan, plan, now
+        # The last command was wholly of the plan before: from there one blends into the other.
+        self._plan_before, self._plan, self._taken_over = self._plan, plan, min(now, self._commanded)
         self._pause = ""
         says_done = (plan.stop_at(now) or 0.0) >= self._config.stop_threshold
         self._confirmations = self._confirmations + 1 if says_done else 0
@@ -247,6 +249,7 @@ class DriveController:
             steady: s, steady clock.
         """
         last, self._last_tick = self._last_tick, steady
+        self._commanded = now
         jump = self._clock.jump(now, steady)
         if jump is not None:
             self._forget_times()

@@ -6,6 +6,7 @@ from functools import partial
 from os import PathLike
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from ..errors import PolicyDirectoryError
@@ -77,4 +78,4 @@ def open_engine(name: str, policy: str | PathLike[str], model: VLAModel) -> Engi
         from .onnx_engine import OnnxEngine
     except ModuleNotFoundError as error:
         raise PolicyDirectoryError(f"engine onnx needs the Python package {error.name}") from error
-    return OnnxEngine(policy, model)
+    return OnnxEngine(policy, model, threads=torch.get_num_threads())

@@ -78,6 +78,6 @@ class _SharedLinear(WeightOnlyLinear):
         self.register_buffer("weight", linear.weight.detach())
         self.register_buffer("bias", None if linear.bias is None else copied(linear.bias))
 
-    def rows(self, start: int, stop: int, dtype: torch.dtype) -> Tensor:
-        """Rows of the weight, (rows, in)."""
-        return self.weight[start:stop].to(dtype)
+    def rows(self, start: int, stop: int, out: Tensor) -> Tensor:
+        """See `WeightOnlyLinear.rows`."""
+        return out.copy_(self.weight[start:stop])

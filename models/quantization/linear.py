@@ -22,8 +22,8 @@ from .integer import int8_matmul
 from .precision import Precision
 from .rounding import SCALE_DTYPE, from_int4, from_int8, group_size, symmetric_scale
 
-# Weights that are in floating point at a time: 8 MiB in float32, less than twice that with int4's way there.
-_SLICE = 1 << 21
+# Weights that are in floating point at a time: 4 MiB in float32, less than twice that with int4's way there.
+_SLICE = 1 << 20
 _GRID = ("scale", "zero")
 
 
@@ -67,22 +67,27 @@ class QuantisedLinear(nn.Module):
 class WeightOnlyLinear(QuantisedLinear):
     """Computes in the type of its inputs, with a slice of the weight in floating point at a time."""
 
-    def rows(self, start: int, stop: int, dtype: torch.dtype) -> Tensor:
-        """Rows of the weight in floating point, (rows, in)."""
+    def rows(self, start: int, stop: int, out: Tensor) -> Tensor:
+        """Rows of the weight in floating point, (rows, in), written into `out`, of this shape and any such type."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Inputs (..., in) of float32, bfloat16 or float16 to outputs (..., out) of the same type."""
         dtype = _computed_in(x)
         inputs, bias = x.to(dtype), None if self.bias is None else self.bias.to(dtype)
-        step = max(1, _SLICE // self.in_features)
-        outputs = [
-            F.linear(
-                inputs, self.rows(start, start + step, dtype), None if bias is None else bias[start : start + step]
-            )
-            for start in range(0, self.out_features, step)
-        ]
+        step = min(max(1, _SLICE // self.in_features), self.out_features)
+        buffer = self._buffer(step, inputs)
+        outputs = []
+        for start in range(0, self.out_features, step):
+            stop = min(start + step, self.out_features)
+            # One buffer for all slices, but for those that gradients are computed from later.
+            kept = torch.is_grad_enabled() and inputs.requires_grad
+            rows = self.rows(start, stop, (self._buffer(step, inputs) if kept else buffer)[: stop - start])
+            outputs.append(F.linear(inputs, rows, None if bias is None else bias[start:stop]))
         return torch.cat(outputs, -1).to(x.dtype)
+
+    def _buffer(self, rows: int, like: Tensor) -> Tensor:
+        return torch.empty(rows, self.in_features, dtype=like.dtype, device=like.device)
 
 
 class Int8Linear(WeightOnlyLinear):
@@ -94,9 +99,9 @@ class Int8Linear(WeightOnlyLinear):
         super().__init__(in_features, out_features, bias, device, dtype)
         _register_int8(self, device)
 
-    def rows(self, start: int, stop: int, dtype: torch.dtype) -> Tensor:
-        """Rows of the weight in floating point, (rows, in)."""
-        return from_int8(self.weight[start:stop], self.scale[start:stop], dtype)
+    def rows(self, start: int, stop: int, out: Tensor) -> Tensor:
+        """See `WeightOnlyLinear.rows`."""
+        return from_int8(self.weight[start:stop], self.scale[start:stop], out)
 
 
 class Int8DynamicLinear(QuantisedLinear):
@@ -136,10 +141,10 @@ class Int4Linear(WeightOnlyLinear):
         self.register_buffer("scale", torch.empty(grid, dtype=SCALE_DTYPE, device=device))
         self.register_buffer("zero", torch.empty(grid, dtype=torch.uint8, device=device))
 
-    def rows(self, start: int, stop: int, dtype: torch.dtype) -> Tensor:
-        """Rows of the weight in floating point, (rows, in)."""
+    def rows(self, start: int, stop: int, out: Tensor) -> Tensor:
+        """See `WeightOnlyLinear.rows`."""
         rows = slice(start, stop)
-        return from_int4(self.weight[rows], self.scale[rows], self.zero[rows], dtype)
+        return from_int4(self.weight[rows], self.scale[rows], self.zero[rows], out)
 
 
 _LAYERS: dict[Precision, type[QuantisedLinear]] = {

@@ -64,9 +64,9 @@ def quantise(weight: Tensor, precision: Precision) -> dict[str, Tensor]:
 
 def dequantise(tensors: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Tensor:
     """The weight, (out, in), that the tensors of `quantise` stand for."""
-    if "zero" in tensors:
-        return from_int4(tensors["weight"], tensors["scale"], tensors["zero"], dtype)
-    return from_int8(tensors["weight"], tensors["scale"], dtype)
+    weight, scale, packed = tensors["weight"], tensors["scale"], "zero" in tensors
+    out = torch.empty(len(weight), weight.shape[1] * (2 if packed else 1), dtype=dtype, device=weight.device)
+    return from_int4(weight, scale, tensors["zero"], out) if packed else from_int8(weight, scale, out)
 
 
 def symmetric_scale(values: Tensor) -> Tensor:
@@ -75,10 +75,9 @@ def symmetric_scale(values: Tensor) -> Tensor:
     return torch.where(scale < torch.finfo(torch.float32).tiny, 1.0, scale)
 
 
-def from_int8(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """Rows of int8, (rows, in), with their scales, (rows,)."""
+def from_int8(weight: Tensor, scale: Tensor, out: Tensor) -> Tensor:
+    """Rows of int8, (rows, in), with their scales, (rows,), in floating point into `out`."""
     # One kernel on CUDA, which converts as it multiplies.
-    out = torch.empty(weight.shape, dtype=dtype, device=weight.device)
     return torch.mul(weight, scale.float().unsqueeze(1), out=out)
 
 
@@ -102,12 +101,12 @@ def to_int4(groups: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
     return levels.clamp_(0, INT4_MAX).to(torch.uint8)
 
 
-def from_int4(weight: Tensor, scale: Tensor, zero: Tensor, dtype: torch.dtype) -> Tensor:
-    """Packed rows, (rows, in/2), with their grids, (rows, groups)."""
+def from_int4(weight: Tensor, scale: Tensor, zero: Tensor, out: Tensor) -> Tensor:
+    """Packed rows, (rows, in/2), with their grids, (rows, groups), in floating point into `out`."""
     levels = unpack(weight).view(torch.int8).unflatten(1, (scale.shape[1], -1))
     levels = levels.sub_(zero.view(torch.int8).unsqueeze(2))
-    out = torch.empty(levels.shape, dtype=dtype, device=weight.device)
-    return torch.mul(levels, scale.float().unsqueeze(2), out=out).flatten(1)
+    torch.mul(levels, scale.float().unsqueeze(2), out=out.view(levels.shape))
+    return out
 
 
 def pack(levels: Tensor) -> Tensor:

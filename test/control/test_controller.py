@@ -390,7 +390,8 @@ def test_a_new_plan_takes_over_within_the_blend_time() -> None:
     controller.command(0.0, 0.0)
     controller.command(0.01, 0.01)
     controller.accept(make_plan(0.01, number, (2.0, 1.0)), 0.02, 0.02)
-    for time, share in ((0.02, 0.0), (0.07, 0.5), (0.12, 1.0), (0.2, 1.0)):
+    # From the last command on, which was wholly of the plan before.
+    for time, share in ((0.02, 0.1), (0.06, 0.5), (0.11, 1.0), (0.2, 1.0)):
         command = controller.command(time, time)
         assert (command.linear_x, command.angular_z) == pytest.approx((1.0 + share, share))
 

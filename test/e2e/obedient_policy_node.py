@@ -5,6 +5,7 @@ The argument `with-torch` is needed for the last one.
 
 import sys
 import time
+from collections.abc import Iterable
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,6 +37,9 @@ class ObedientPolicy:
 
     def reset(self) -> None:
         self._steps = 0
+
+    def warm_up(self, instructions: Iterable[str]) -> None:
+        pass
 
     def step(self, rgb: NDArray[np.uint8], instruction: str) -> ActionChunk:
         self._steps += 1

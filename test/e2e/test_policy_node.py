@@ -11,11 +11,14 @@ import pytest
 pytest.importorskip("rclpy")
 
 from bench import Bench, Process
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TwistStamped
 
 pytestmark = pytest.mark.e2e
 
 DEADLINE = 0.5  # s
-CONTROL_HZ = 20.0
+CONTROL_HZ, SLOW_HZ = 20.0, 10.0
+DT = 0.2  # s, of the policy
 NODE = "obedient_policy_node.py"
 
 
@@ -132,6 +135,35 @@ def test_a_second_node_of_the_same_name_is_refused(shared_bench: Bench, node: Pr
     assert "Traceback" not in second.output
     shared_bench.instruct("drive")
     shared_bench.until_driving()
+
+
+def test_an_answer_has_a_command_of_its_own_beside_those_of_the_timer(bench: Bench) -> None:
+    commands: list[float] = []
+    causes: list[float] = []
+    bench.node.create_subscription(TwistStamped, "stamped_cmd_vel", lambda m: commands.append(seconds(m)), 100)
+    bench.node.create_subscription(DiagnosticArray, "policy_node/provenance", lambda m: causes.append(seconds(m)), 100)
+    bench.start("camera.py", "rgb8")
+    bench.start(
+        NODE,
+        "--ros-args",
+        "-r",
+        "cmd_vel:=stamped_cmd_vel",
+        parameters={"enable_stamped_cmd_vel": "true", "control_hz": SLOW_HZ},
+    )
+    bench.until_ready()
+    bench.instruct("drive")
+    bench.until_driving()
+    begin = commands[-1]
+    time.sleep(4.0)
+    caused = [stamp for stamp in causes if begin < stamp <= commands[-1]]
+    timed = [stamp for stamp in commands if stamp > begin and stamp not in causes]
+    assert set(caused) <= set(commands)
+    assert (len(caused) - 1) / (caused[-1] - caused[0]) == pytest.approx(1.0 / DT, rel=0.2)
+    assert (len(timed) - 1) / (timed[-1] - timed[0]) == pytest.approx(SLOW_HZ, rel=0.1)
+
+
+def seconds(message: TwistStamped | DiagnosticArray) -> float:
+    return float(message.header.stamp.sec + message.header.stamp.nanosec * 1e-9)
 
 
 def test_sigint_while_driving_ends_with_a_zero(bench: Bench) -> None:

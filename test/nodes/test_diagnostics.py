@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 pytest.importorskip("diagnostic_msgs")
@@ -6,7 +7,9 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from mobile_vla_ros.control.pace import Pace
-from mobile_vla_ros.diagnostics import pace_diagnostics
+from mobile_vla_ros.control.plan import ActionPlan
+from mobile_vla_ros.diagnostics import pace_diagnostics, provenance
+from mobile_vla_ros.inference import Planned
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,18 @@ def test_nothing_to_answer_is_no_fault() -> None:
     (status,) = pace_diagnostics("/policy_node", None, Time()).status
     assert status.level == DiagnosticStatus.OK
     assert status.message == "no answers yet"
+
+
+def test_provenance_names_the_frame_and_its_age_at_each_station() -> None:
+    plan = ActionPlan(1000.0, 0.2, np.zeros((2, 2)), np.zeros(2), 1)
+    answer = Planned(plan, received=5.002, begun=5.003, decoded=5.005, planned=5.025)
+    # The steady clock reads 5.026 s when the one of the frames reads 1000.030 s.
+    message = provenance("/policy_node", answer, now=1000.030, steady=5.026, stamp=Time(sec=1000, nanosec=31_000_000))
+    (status,) = message.status
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == (1000, 31_000_000)
+    assert status.name == "/policy_node: provenance"
+    assert status.level == DiagnosticStatus.OK
+    values = {pair.key: float(pair.value) for pair in status.values}
+    assert values == pytest.approx(
+        {"frame (s)": 1000.0, "received (ms)": 6.0, "begun (ms)": 7.0, "decoded (ms)": 9.0, "planned (ms)": 29.0}
+    )

@@ -43,13 +43,23 @@ def policy() -> GatedPolicy:
     return GatedPolicy()
 
 
+def nothing() -> None:
+    pass
+
+
+def start(
+    policy: GatedPolicy, warm_up: Callable[[], None] = nothing, answered: Callable[[], None] = nothing
+) -> InferenceWorker:
+    return InferenceWorker(PolicyStepper(policy, 0.2), warm_up, answered)
+
+
 @pytest.fixture
 def worker(policy: GatedPolicy) -> InferenceWorker:
-    return InferenceWorker(PolicyStepper(policy, 0.2))
+    return start(policy)
 
 
 def request(stamp: float, message: Image = FRAME) -> Request:
-    return Request(message, stamp, "go", 1)
+    return Request(message, stamp, "go", 1, received=time.monotonic())
 
 
 def collect(worker: InferenceWorker, count: int) -> list[Answer]:
@@ -94,7 +104,8 @@ def test_a_discarded_frame_is_not_answered(policy: GatedPolicy, worker: Inferenc
     (answer,) = collect(worker, 1)
     assert isinstance(answer, Planned)
     assert answer.plan.stamp == 1.4
-    assert answer.seconds > 0.0
+    assert answer.received <= answer.begun <= answer.decoded <= answer.planned <= time.monotonic()
+    assert answer.seconds == answer.planned - answer.begun
 
 
 def test_what_the_policy_raises_is_an_answer_and_the_worker_goes_on(
@@ -134,3 +145,42 @@ def test_a_stuck_policy_does_not_hold_closing_back(policy: GatedPolicy, worker: 
     worker.close(0.05)
     assert worker.alive
     policy.go.set()
+
+
+def test_the_thread_that_warms_up_is_the_one_that_steps(policy: GatedPolicy) -> None:
+    threads: list[int] = []
+    worker = start(policy, lambda: threads.append(threading.get_ident()), lambda: threads.append(threading.get_ident()))
+    assert len(threads) == 1  # warm when the constructor returns
+    policy.go.set()
+    worker.submit(request(1.0))
+    wait_until(lambda: len(threads) == 2)
+    assert threads[0] == threads[1] != threading.get_ident()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), SystemExit("it ends")])
+def test_what_warming_up_raises_is_raised(policy: GatedPolicy, error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        start(policy, fail)
+
+
+def test_an_answer_is_there_when_it_is_announced(policy: GatedPolicy) -> None:
+    announced = threading.Semaphore(0)
+    worker = start(policy, answered=lambda: announced.release())
+    policy.go.set()
+    worker.submit(request(1.0))
+    assert announced.acquire(timeout=30.0)
+    assert len(worker.answers()) == 1
+
+
+def test_no_answer_is_announced_after_closing(policy: GatedPolicy) -> None:
+    announced = threading.Semaphore(0)
+    worker = start(policy, answered=lambda: announced.release())
+    worker.submit(request(1.0))
+    assert policy.begun.acquire(timeout=30.0)
+    worker.close(0.05)
+    policy.go.set()
+    wait_until(lambda: not worker.alive)
+    assert not announced.acquire(blocking=False)

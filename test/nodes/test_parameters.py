@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,6 +36,9 @@ class StillPolicy:
     config = SimpleNamespace(dt=0.2, action=SimpleNamespace(limits=LIMITS))
 
     def reset(self) -> None:
+        pass
+
+    def warm_up(self, instructions: Iterable[str]) -> None:
         pass
 
     def step(self, rgb: NDArray[np.uint8], instruction: str) -> ActionChunk:
@@ -102,6 +105,8 @@ def test_the_shipped_file_is_accepted_and_says_the_defaults() -> None:
         "limits.linear_x_max:=0.3",
         "camera_timeout:=0.2",
         "use_sim_time:=true",
+        "threads:=2",
+        "qos_overrides./camera/image_raw.subscription.reliability:=reliable",
         "qos_overrides./instruction.subscription.durability:=transient_local",
     ],
 )
@@ -139,6 +144,19 @@ def test_bad_files_are_refused(capfd: pytest.CaptureFixture[str], tmp_path: Path
 
 def test_a_policy_directory_is_needed(capfd: pytest.CaptureFixture[str]) -> None:
     assert refusal(capfd, PolicyNode) == "parameter policy is empty: expected the path of a policy directory"
+
+
+class ColdPolicy(StillPolicy):
+    def warm_up(self, instructions: Iterable[str]) -> None:
+        raise RuntimeError("no memory")
+
+
+def test_a_policy_that_takes_no_first_step_is_one_message(capfd: pytest.CaptureFixture[str]) -> None:
+    class Cold(PolicyNode):
+        def __init__(self) -> None:
+            super().__init__(ColdPolicy())
+
+    assert refusal(capfd, Cold) == "the policy's first step failed: RuntimeError: no memory"
 
 
 def test_a_policy_directory_that_is_missing_or_corrupt_is_named(

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ...engine.engine import TORCH
 from ...engine.parts import prepare, why_not_lean
+from ...engine.threads import choose_threads
 from ...hashing import sha256_of
 from ...memory.process import ProcessMemory, process_memory
 from ...policy import VLAPolicy
@@ -25,7 +27,7 @@ from .cost import PartCost, exported, part_precisions, step_cost
 from .opened import begin_lean
 from .pictures import INSTRUCTION, stepper
 from .roofline import PRODUCTS, PartFloor, Product, Roofline, measure_roofline, model_shapes, step_floor
-from .stability import ENDURANCE, SMALL, WARM_UP, Stability, choose_threads, run_steadily, throttling
+from .stability import ENDURANCE, SMALL, WARM_UP, Stability, run_steadily, throttling
 from .stages import StageTimes, time_stages
 
 _LEAST_STEPS = 10  # of which first and last tenth are compared
@@ -193,8 +195,14 @@ def benchmark_policy(
         PolicyDirectoryError: see `VLAPolicy.from_pretrained`.
         BenchmarkError: a comparison for a policy whose step is not made of parts.
     """
-    policy = VLAPolicy.from_pretrained(path, device, engine=engine)
-    return measure_policy(policy, weights_of(path), threads, steps, compare)
+    before = torch.get_num_threads()
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        policy = VLAPolicy.from_pretrained(path, device, engine=engine)
+        return measure_policy(policy, weights_of(path), threads, steps, compare)
+    finally:
+        torch.set_num_threads(before)
 
 
 def measure_policy(
@@ -230,7 +238,10 @@ def measure_policy(
         try:
             if threads is None:
                 with _shown(progress, "choosing the number of threads", 1):
-                    threads = choose_threads(policy, os.cpu_count() or 1)
+                    # The others have compiled, or started, for as many as torch has now.
+                    chosen = policy.engine.name == TORCH and model.device.type == "cpu"
+                    threads = choose_threads(stepper(policy), before) if chosen else before
+                policy.reset()
             torch.set_num_threads(threads)
             with _shown(progress, "timing stages", None) as done:
                 stages = time_stages(policy, steps, done=done)

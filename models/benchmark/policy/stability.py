@@ -1,27 +1,20 @@
-"""Whether a step stays what it is over many steps: its memory, its time, and the threads that it should have."""
+"""Whether a step stays what it is over many steps: its memory and its time."""
 
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
-import torch
-
 from ...memory.process import process_memory, trim_heap
-from ...policy import VLAPolicy
-from .pictures import stepper
 
 WARM_UP = 200
 ENDURANCE = 10_000
 # Parameters: of policies whose steps are short enough for that.
 SMALL = 50_000_000
 THROTTLED = 0.2
-# Of the time of more threads: what fewer ones may take longer and still be chosen.
-_TOLERANCE = 0.03
 
 
 @dataclass(frozen=True)
@@ -90,59 +83,6 @@ def throttling(stability: Stability) -> str | None:
         f"steps took {stability.first:.1f} ms at the beginning and {stability.last:.1f} ms at the end, "
         f"{stability.drift:.0%} more: the machine throttles, or something else took its time"
     )
-
-
-def choose_threads(policy: VLAPolicy, most: int, steps: int = 3) -> int:
-    """The number of torch's threads with which the policy's step is fastest, by measurement.
-
-    One core is left to cameras and control. Fewer threads are chosen where more bring less than 3 %. torch's number of
-    threads is afterwards what it was before.
-
-    Args:
-        policy: on the CPU.
-        most: of threads.
-        steps: with each number, in turn; medians.
-    """
-    step = stepper(policy)
-
-    def timed(threads: int) -> float:
-        torch.set_num_threads(threads)
-        begin = perf_counter()
-        step()
-        return perf_counter() - begin
-
-    before = torch.get_num_threads()
-    try:
-        return fastest(timed, candidates(len(os.sched_getaffinity(0)), most), steps)
-    finally:
-        torch.set_num_threads(before)
-        policy.reset()
-
-
-def candidates(cores: int, most: int) -> list[int]:
-    """Numbers of threads that leave a core free, if there is more than one."""
-    return list(range(1, max(1, min(cores - 1, most)) + 1))
-
-
-def fastest(timed: Callable[[int], float], numbers: list[int], steps: int) -> int:
-    """The least number whose median is within 3 % of the best.
-
-    Args:
-        timed: seconds of a step with a number of threads.
-        numbers: rising.
-        steps: with each number, in turn; one more before them warms up.
-    """
-    if len(numbers) == 1:
-        return numbers[0]
-    times: dict[int, list[float]] = {number: [] for number in numbers}
-    for turn in range(steps + 1):
-        for number in numbers:
-            seconds = timed(number)
-            if turn:
-                times[number].append(seconds)
-    medians = {number: median(measured) for number, measured in times.items()}
-    bound = min(medians.values()) * (1.0 + _TOLERANCE)
-    return next(number for number in numbers if medians[number] <= bound)
 
 
 def _anonymous() -> int:

@@ -9,14 +9,7 @@ import pytest
 import torch
 
 from mobile_vla_models.benchmark.policy import stability
-from mobile_vla_models.benchmark.policy.stability import (
-    Stability,
-    candidates,
-    choose_threads,
-    fastest,
-    run_steadily,
-    throttling,
-)
+from mobile_vla_models.benchmark.policy.stability import Stability, run_steadily, throttling
 from policies import build, document, pictures
 
 LEAK = 20_000  # bytes a step
@@ -93,26 +86,3 @@ def test_throttling_begins_above_a_fifth() -> None:
 def test_too_few_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="9 steps: expected at least 10"):
         run_steadily(lambda: None, 9)
-
-
-def test_a_core_is_left_to_the_rest_of_the_robot() -> None:
-    assert candidates(cores=1, most=8) == candidates(cores=2, most=8) == [1]
-    assert candidates(cores=8, most=16) == [1, 2, 3, 4, 5, 6, 7]
-    assert candidates(cores=8, most=3) == [1, 2, 3]
-
-
-def test_the_fastest_number_of_threads_is_chosen() -> None:
-    times = {1: 1.0, 2: 0.6, 3: 0.5, 4: 0.49, 5: 0.7}
-    assert fastest(times.__getitem__, list(times), 3) == 3
-    # One slow turn does not decide.
-    slow = iter([False, False, False, False, True, False, False, False])
-    assert fastest(lambda threads: 9.0 if next(slow) else 1.0 / threads, [1, 2], 3) == 2
-
-
-def test_choosing_threads_leaves_torch_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stability.os, "sched_getaffinity", lambda _: {0, 1, 2})
-    before = torch.get_num_threads()
-    policy = build(document("kosmos2", "lstm", "post"))
-    assert choose_threads(policy, 8, steps=1) in (1, 2)
-    assert torch.get_num_threads() == before
-    policy.step(pictures(policy.config, 1, 1)[0, 0, 0], "another instruction than the measurement's")

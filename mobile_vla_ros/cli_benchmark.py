@@ -1,0 +1,55 @@
+"""`mobile-vla benchmark-node`: what the node adds to a policy's own time, and how even its commands are."""
+
+from __future__ import annotations
+
+import json
+import signal
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+class Transport(str, Enum):
+    """A kind of frames by its name."""
+
+    RAW = "raw"
+    COMPRESSED = "compressed"
+
+
+def benchmark_node(
+    policy: Annotated[Path | None, typer.Argument(help="policy directory")] = None,
+    *,
+    full_size: Annotated[
+        str | None, typer.Option(help="instead: random weights of full size, fp32, bf16, fp16, int8 or w8a8")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="that computes the steps; see config/policy_node.yaml")] = "torch",
+    device: Annotated[str, typer.Option(help="torch device")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="that compute the policy; 0: the node chooses")] = 0,
+    image_transport: Annotated[list[Transport], typer.Option(help="repeatable")] = [*Transport],  # noqa: B006
+    seconds: Annotated[float, typer.Option(min=5.0, help="to listen")] = 60.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="also write every result here")] = None,
+) -> None:
+    """Time policy_node over DDS with a camera of 640 x 480 at 30 Hz: frame to command, and evenness of commands."""
+    from .benchmark.report import print_measured
+    from .benchmark.run import Setting, measure_full_size, measure_policy
+
+    if (policy is None) == (full_size is None):
+        raise typer.BadParameter("give a policy directory, or --full-size PRECISION")
+    # However this ends, it ends its children; an interruption that was ignored, as in the background, would not.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    console, results = Console(), []
+    for transport in image_transport:
+        setting = Setting(transport.value, device, threads, seconds)
+        with console.status(f"policy_node, {transport.value} frames"):
+            if policy is not None:
+                measured = measure_policy(policy, engine, setting)
+            else:
+                measured = measure_full_size(str(full_size), engine, setting)
+        print_measured(measured, console)
+        results.append(measured.document())
+    if json_file is not None:
+        json_file.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
