@@ -1,7 +1,8 @@
 # make demo   a simulated robot follows three instructions; video and plots in out/demo
 # make test   lint, types and every test
-# make bench  what keeping keys, values and pictures saves; gradient checkpointing; steps of the shipped policy
-# make bench-full  full size, an hour and 16 GB on disk: a checkpoint inspected, converted, loaded; steps beside the roofline
+# make bench  what keeping keys, values and pictures saves; gradient checkpointing; steps of the shipped policy; the node
+# make bench-full  full size, an hour or two and 24 GB on disk: a checkpoint inspected, converted, loaded; steps beside the
+#             roofline; the node while it runs
 # make venv   only the environment, in .venv
 # make clean  removes what the others made, but not recordings, trainings and the environment
 
@@ -38,12 +39,18 @@ end-to-end: venv
 bench: venv
 	$(BIN)/mobile-vla benchmark-model
 	$(BIN)/mobile-vla benchmark policies/sim_small --threads 1 --compare
+	$(BIN)/mobile-vla benchmark-node policies/sim_small
 
 bench-full: venv
 	$(BIN)/mobile-vla benchmark-checkpoint --folder out/bench_full
-	for precision in fp32 bf16 w8a8; do \
-		$(BIN)/mobile-vla benchmark --full-size $$precision --threads 2 --steps 3 --compare; \
+	for precision in fp32 bf16; do \
+		$(BIN)/mobile-vla benchmark --full-size $$precision --threads 2 --steps 4 --compare; \
 	done
+	for precision in fp32 int8; do \
+		$(BIN)/mobile-vla benchmark --full-size $$precision --engine onnx --folder out/bench_full \
+			--threads 2 --steps 4 --compare; \
+	done
+	$(BIN)/mobile-vla benchmark-node --full-size fp32
 
 venv:
 	@requirements/install.sh

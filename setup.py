@@ -54,7 +54,7 @@ setup(
         ],
         # A robot that runs an export needs onnxruntime (on a Jetson NVIDIA's onnxruntime-gpu) alone.
         "onnx": ["onnx", "onnx-ir>=0.1", "onnxruntime", "onnxscript"],
-        "train": ["peft", "rich", "rosbags>=0.11", "tensorboard", "typer"],
+        "train": ["av>=17", "h5py", "peft", "pyarrow", "rich", "rosbags>=0.11", "tensorboard", "typer"],
         "sim": [
             "av",
             "matplotlib",

@@ -16,9 +16,8 @@ from rich.markup import escape
 
 from mobile_vla_models import MobileVLAError
 
-from . import cli_benchmark, cli_convert
+from . import cli_benchmark, cli_convert, cli_data, cli_evaluate
 from .demo.errors import DemoError
-from .share import SHIPPED_POLICY, share_path
 from .sim.gl import RendererError
 
 USER_ERRORS = (MobileVLAError, RendererError, DemoError, OSError)
@@ -30,7 +29,9 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(cli_convert.app, name="convert")
+app.add_typer(cli_data.app, name="data")
 app.command()(cli_benchmark.benchmark_node)
+app.command()(cli_evaluate.evaluate)
 
 
 class ExportDtype(str, Enum):
@@ -74,47 +75,6 @@ def verify_gradients(
         console.print(f"[red]failed:[/red] {escape(failure)}", highlight=False, soft_wrap=True)
     if report.failures:
         raise typer.Exit(1)
-
-
-@app.command()
-def evaluate(
-    *,
-    sim: Annotated[bool, typer.Option("--sim", help="drive the simulated robot")] = False,
-    policy: Annotated[Path | None, typer.Option(help="policy directory; the shipped one if not given")] = None,
-    episodes: Annotated[int, typer.Option(min=2, help="held-out rooms, one task each")] = 100,
-    seed: Seed = 0,
-    swap_pairs: Annotated[int, typer.Option(min=0, help="starts that are driven twice, with the words swapped")] = 30,
-    latency: Annotated[float, typer.Option(min=0.0, help="s from a frame to its plan")] = 0.1,
-    engine: EngineName = "torch",
-    json_file: Annotated[Path | None, typer.Option("--json", help="also write every result here")] = None,
-    card: Annotated[bool, typer.Option("--card", help="also write the scores into the policy's model card")] = False,
-) -> None:
-    """Drive a policy in closed loop over held-out rooms, beside three baselines, and swap its words."""
-    if not sim:
-        raise typer.BadParameter("say --sim: closed loop in simulation is the evaluation there is")
-    from .evaluation.card import write_card
-    from .evaluation.closed_loop import evaluate as run
-    from .evaluation.report import kind_table, score_table, swap_table, write_json
-    from .evaluation.swap import swap_test
-
-    directory = policy if policy is not None else share_path(SHIPPED_POLICY)
-    console = Console()
-    console.print(f"policy {directory}")
-    scores = run(directory, episodes, seed, latency, engine=engine)
-    pairs = swap_test(directory, swap_pairs, seed, latency, engine) if swap_pairs else []
-    console.print(score_table(scores), kind_table(scores[0]))
-    if pairs:
-        console.print(swap_table(pairs))
-    if json_file is not None:
-        setting = {"policy": str(directory), "engine": engine, "seed": seed, "latency": latency}
-        results = {
-            "closed_loop": [score.to_dict() for score in scores],
-            "swap": [pair.to_dict() for pair in pairs],
-        }
-        write_json(json_file, {**setting, **results})
-    if card:
-        command = f"mobile-vla evaluate --sim --episodes {episodes} --seed {seed} --latency {latency} --engine {engine}"
-        write_card(directory, command, scores, pairs)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Policies that every success rate is compared with."""
+"""Drivers that every success rate is compared with."""
 
 from __future__ import annotations
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from ..control import ControllerConfig, DriveController, Limits, PolicyStepper
+import numpy as np
+from numpy.typing import NDArray
+
+from ..control import ControllerConfig, DriveController, DriveState, Limits, PolicyStepper
 from ..control.plan import ActionPlan
 from ..control.stepper import Policy
-from ..sim.scene import Scene
-from ..sim.task import Outcome, Task, TaskMonitor, at_object
+from ..sim.scene import Scene, SceneObject
+from ..sim.task import REACHED_GAP, Outcome, Task, TaskMonitor, at_object, edge_gap
 from ..sim.world import World
+from .free_path import free_path
 
 CONTROL_HZ = 20.0
 FRAME_TICKS = 2  # control ticks per camera frame: 10 Hz
+PATH_TICKS = 4  # control ticks per point of the driven path
+LISTEN = 1.0  # s and a latency after the end: a robot may stand before its `stop` is confirmed
+MIN_FREE = 0.2  # m: nearer targets say nothing about a path's length
+
+Picture = NDArray[np.uint8]
+
+
+def as_seen(picture: Picture) -> Picture:
+    """The picture as it is."""
+    return picture
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,11 @@ class EpisodeResult:
         at: names of the objects that the robot stood at in the end.
         touched: what it ran into, if it did.
         seconds: simulated.
+        said_done: the policy's `stop` ended the run, or would have.
+        done_gap: m, from rim to the target's edge where it said so; None if it did not, or there is no target.
+        driven: m.
+        free: m, the shortest way to where the expert would stand at the target; None without one.
+        path: places (m, room frame), one every 0.2 s, the first and the last among them.
     """
 
     kind: str
@@ -37,6 +59,34 @@ class EpisodeResult:
     at: tuple[str, ...]
     touched: str | None
     seconds: float
+    said_done: bool
+    done_gap: float | None
+    driven: float
+    free: float | None
+    path: tuple[tuple[float, float], ...]
+
+    @property
+    def reached(self) -> bool:
+        """The task was done."""
+        return self.outcome is Outcome.REACHED
+
+    @property
+    def stopped_there(self) -> bool:
+        """It said that it is done within 0.6 m of the target."""
+        return self.done_gap is not None and self.done_gap <= REACHED_GAP
+
+    @property
+    def path_efficiency(self) -> float | None:
+        """The run's term of SPL (Anderson et al., 2018); None where there is nothing to drive."""
+        if self.free is None or self.free < MIN_FREE:
+            return None
+        return self.free / max(self.driven, self.free) if self.reached else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: all but the path."""
+        document = {**asdict(self), "outcome": self.outcome.value, "path_efficiency": self.path_efficiency}
+        del document["path"]
+        return document
 
 
 def run_episode(
@@ -47,9 +97,15 @@ def run_episode(
     task: Task,
     instruction: str,
     latency: float,
+    camera: Callable[[Picture], Picture] = as_seen,
     time_limit: float = 30.0,
 ) -> EpisodeResult:
     """Drive one run.
+
+    The latency is that of a transport, such as a camera and a link: frames reach the policy every dt whatever it is,
+    several may be under way, and each plan comes `latency` after the stamp of its frame. The control core looks
+    commands up by time, as on the robot: the rows of a plan that are past when it comes are never driven. Its own
+    time-outs hold too: plans as old as its `plan_timeout` are not followed.
 
     Args:
         policy: its history is reset.
@@ -57,44 +113,96 @@ def run_episode(
         limits: the policy's motion limits.
         scene: the room; the run begins at its start pose.
         task: by which the run is judged.
-        instruction: what the policy is told; the task's own sentence, but for the shuffled baseline.
-        latency: s from a frame to its plan; a whole number of control ticks below dt.
+        instruction: what the policy is told; the task's own sentence, or another.
+        latency: s from a frame to its plan; a whole number of control ticks.
+        camera: what becomes of each picture.
         time_limit: s.
 
     Raises:
         ValueError: a latency that the loop cannot keep.
     """
-    period = 1.0 / CONTROL_HZ
-    delay = round(latency / period)
-    if abs(delay * period - latency) > 1e-9 or not 0.0 <= latency < dt:
-        raise ValueError(f"latency {latency} s must be a multiple of {period} s below the policy's dt {dt} s")
+    period, delay = 1.0 / CONTROL_HZ, control_ticks(latency)
     controller = DriveController(limits, ControllerConfig(dt=dt, control_hz=CONTROL_HZ))
     stepper = PolicyStepper(policy, dt)
     policy.reset()
     pending: list[tuple[int, ActionPlan]] = []
     with closing(World(scene)) as world:
+        trip = _Trip(world, next((item for item in scene.objects if item.name == task.target), None))
         monitor = TaskMonitor(task, scene, world.pose, 0.0, time_limit)
         number = controller.set_instruction(instruction, 0.0, 0.0)
-        tick = 0
+        result: EpisodeResult | None = None
+        tick, last_tick = 0, 0
         while True:
             now = tick * period
             if tick % FRAME_TICKS == 0 and controller.on_frame(now, now, now):
-                pending.append((tick + delay, stepper.step(world.render(), now, instruction, number)))
+                pending.append((tick + delay, stepper.step(camera(world.render()), now, instruction, number)))
             while pending and pending[0][0] <= tick:
                 controller.accept(pending.pop(0)[1], now, now)
             command = controller.command(now, now)
+            if command.state is DriveState.DONE:
+                trip.say_done()
             world.command(command.linear_x, command.angular_z)
             world.step(period)
             tick += 1
-            outcome = monitor.update(tick * period, world.pose, world.velocity, world.touched)
-            if outcome is not None:
-                at = tuple(item.name for item in scene.objects if at_object(world.pose, item))
-                return EpisodeResult(
-                    task.kind.value,
-                    instruction,
-                    task.target,
-                    outcome,
-                    at,
-                    world.touched,
-                    round(tick * period, 2),
-                )
+            if result is None:
+                trip.move(tick)
+                outcome = monitor.update(tick * period, world.pose, world.velocity, world.touched)
+                if outcome is not None:
+                    result = trip.result(task, instruction, outcome, tick * period)
+                    stands = outcome in (Outcome.REACHED, Outcome.WRONG_OBJECT)
+                    last_tick = tick + (delay + round(LISTEN / period) if stands else 0)
+            if result is not None and (trip.said_done or tick >= last_tick):
+                return replace(result, said_done=trip.said_done, done_gap=trip.done_gap)
+
+
+def control_ticks(latency: float) -> int:
+    """A latency (s) in control ticks.
+
+    Raises:
+        ValueError: it is no whole number of them, or negative.
+    """
+    ticks = round(latency * CONTROL_HZ)
+    if ticks < 0 or abs(ticks / CONTROL_HZ - latency) > 1e-9:
+        raise ValueError(f"latency {latency} s must be a multiple of {1 / CONTROL_HZ} s, not negative")
+    return ticks
+
+
+class _Trip:
+    """What is noted on the way."""
+
+    def __init__(self, world: World, target: SceneObject | None) -> None:
+        self._world, self._target = world, target
+        self._start = self._last = world.pose
+        self._path = [(round(self._last.x, 3), round(self._last.y, 3))]
+        self._driven = 0.0
+        self.said_done = False
+        self.done_gap: float | None = None
+
+    def move(self, tick: int) -> None:
+        pose = self._world.pose
+        self._driven += math.hypot(pose.x - self._last.x, pose.y - self._last.y)
+        self._last = pose
+        if tick % PATH_TICKS == 0:
+            self._path.append((round(pose.x, 3), round(pose.y, 3)))
+
+    def say_done(self) -> None:
+        if not self.said_done:
+            self.said_done = True
+            self.done_gap = None if self._target is None else round(edge_gap(self._world.pose, self._target), 3)
+
+    def result(self, task: Task, instruction: str, outcome: Outcome, seconds: float) -> EpisodeResult:
+        world, target = self._world, self._target
+        return EpisodeResult(
+            kind=task.kind.value,
+            instruction=instruction,
+            target=task.target,
+            outcome=outcome,
+            at=tuple(item.name for item in world.scene.objects if at_object(world.pose, item)),
+            touched=world.touched,
+            seconds=round(seconds, 2),
+            said_done=self.said_done,
+            done_gap=self.done_gap,
+            driven=round(self._driven, 3),
+            free=None if target is None else round(free_path(world.scene, self._start, target), 3),
+            path=(*self._path, (round(world.pose.x, 3), round(world.pose.y, 3))),
+        )

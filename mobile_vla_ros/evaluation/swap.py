@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from rich.progress import track
 
-from mobile_vla_models import VLAPolicy
-
-from ..drivable import base_limits
 from ..sim.scene import Scene, sample_free_pose, sample_scene
 from ..sim.task import Task, TaskKind, at_object, bearing, episode_rng
 from ..sim.world import World
 from .closed_loop import DEFAULT_LATENCY
-from .episode import EpisodeResult, run_episode
+from .conditions import NOMINAL
+from .episode import EpisodeResult
+from .series import POLICY, Opening, Run, drive_all
 
 VISIBLE_PIXELS = 40  # of each of the two objects in the first picture
 SENTENCE = "go to the {target}"
@@ -45,31 +43,33 @@ class SwapPair:
         """Each run ended at the object that it was told."""
         return self.first.target in self.first.at and self.second.target in self.second.at
 
+    @property
+    def deaf(self) -> bool:
+        """Both runs ended at the same object: the words did nothing."""
+        return bool(set(self.first.at) & set(self.second.at))
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        runs = {name: {**asdict(run), "outcome": run.outcome.value} for name, run in vars(self).items()}
-        return {**runs, "changed": self.changed, "both_right": self.both_right}
+        runs = {"first": self.first.to_dict(), "second": self.second.to_dict()}
+        return {**runs, "changed": self.changed, "both_right": self.both_right, "deaf": self.deaf}
 
 
 def swap_test(
-    policy_dir: Path, pairs: int, seed: int, latency: float = DEFAULT_LATENCY, engine: str = "torch"
+    opening: Opening, pairs: int, seed: int, latency: float = DEFAULT_LATENCY, workers: int = 1
 ) -> list[SwapPair]:
     """Drive `pairs` pairs in rooms of their own random streams.
 
     Raises:
         PolicyDirectoryError: the policy cannot be loaded.
     """
-    policy = VLAPolicy.from_pretrained(policy_dir, engine=engine)
-    limits = base_limits(policy.config)
-    result: list[SwapPair] = []
-    for index in track(range(pairs), description="swapped instructions"):
+    runs: list[Run] = []
+    for index in track(range(pairs), description="rooms for swapped words"):
         scene, names = sample_swap(episode_rng("swap", seed, index))
-        runs = []
         for name in names:
             task = Task(TaskKind.GO_TO, SENTENCE.format(target=name), name)
-            runs.append(run_episode(policy, policy.config.dt, limits, scene, task, task.instruction, latency))
-        result.append(SwapPair(*runs))
-    return result
+            runs.append(Run(POLICY, NOMINAL, scene, task, task.instruction, latency, (seed, index)))
+    driven = drive_all(opening, {"swapped words": runs}, workers)["swapped words"]
+    return [SwapPair(first, second) for first, second in zip(driven[::2], driven[1::2], strict=True)]
 
 
 def sample_swap(rng: np.random.Generator) -> tuple[Scene, tuple[str, str]]:

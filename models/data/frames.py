@@ -12,8 +12,12 @@ from PIL import Image, UnidentifiedImageError
 from ..configuration import ImagePreprocessing
 from ..errors import DataError
 from ..preprocessing import resize
-from .bags import find_bags, read_bag
+from .configuration import Rosbag2Source
+from .rosbag2.find import find_bags
+from .rosbag2.read import open_rosbag2
+from .windows import gate
 
+CAMERA = "/camera/image_raw"  # or its /compressed
 INSTRUCTION_FILE = "instruction.txt"
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 # Frames side by side from one run: enough to see the history at work, few enough to see many runs.
@@ -46,15 +50,14 @@ def read_runs(path: Path, image: ImagePreprocessing, dt: float, count: int) -> l
     pictures = sorted(file for file in path.iterdir() if file.suffix.lower() in _PICTURES)
     if pictures:
         return [_read_pictures(path, pictures[:count], image)]
-    bags = [path] if (path / "metadata.yaml").is_file() else find_bags(path)
     runs: list[Run] = []
-    wanted = count
-    for bag in bags:
-        for episode in read_bag(bag, image, dt):
-            frames = episode.frames[: min(_RUN, wanted)]
-            runs.append(Run(episode.instruction, frames))
-            wanted -= len(frames)
-            if wanted == 0:
+    for bag in find_bags(path):
+        for episode in open_rosbag2(Rosbag2Source(type="rosbag2", path=bag, cameras={"front": CAMERA})):
+            camera = episode.cameras["front"]
+            rows = gate(camera.stamps, dt)[: min(_RUN, count)]
+            runs.append(Run(episode.instruction, np.stack([resize(frame, image) for frame in camera.read(rows)])))
+            count -= len(rows)
+            if count == 0:
                 return runs
     if not runs:
         raise DataError(f"{path}: its recordings hold no frame under an instruction")

@@ -1,5 +1,6 @@
 """Training: words are grounded in pictures first, then runs are imitated."""
 
+from .dry_run import dry_run
 from .run import train
 
-__all__ = ["train"]
+__all__ = ["dry_run", "train"]

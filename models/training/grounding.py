@@ -9,7 +9,7 @@ the named thing is, which is its own strength.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,14 +56,20 @@ class PatchBatch:
     """Pictures, and how much of each patch shows what each sentence names.
 
     Attributes:
+        origin: the views' numbers.
         pictures: uint8 (b, s, s, 3).
         texts: n sentences, compared with every picture.
         coverage: float32 (b, n, patches).
     """
 
+    origin: tuple[str, ...]
     pictures: Tensor
     texts: list[str]
     coverage: Tensor
+
+    def to(self, device: torch.device) -> PatchBatch:
+        """On another device."""
+        return replace(self, pictures=self.pictures.to(device), coverage=self.coverage.to(device))
 
 
 @dataclass(frozen=True)
@@ -71,16 +77,23 @@ class LocationBatch:
     """Pictures with k instructions each.
 
     Attributes:
+        origin: the views' numbers.
         pictures: uint8 (b, s, s, 3).
         instructions: b * k sentences, those of one picture side by side.
         location: float32 (b * k, patches + 1), where the thing named is; rows sum to 1, last column: nowhere.
         objects: bool (b * k, patches), patches that show any named thing.
     """
 
+    origin: tuple[str, ...]
     pictures: Tensor
     instructions: list[str]
     location: Tensor
     objects: Tensor
+
+    def to(self, device: torch.device) -> LocationBatch:
+        """On another device."""
+        moved = {name: getattr(self, name).to(device) for name in ("pictures", "location", "objects")}
+        return replace(self, **moved)
 
 
 def check_similarity_prompts(prompts: tuple[str, ...]) -> tuple[str, ...]:
@@ -116,7 +129,10 @@ def draw_patch_batch(
         coverage.append(part.sum(axis=1, keepdims=True))
     texts = [str(rng.choice(index.phrases[name])) for name in (*index.classes, "")]
     return PatchBatch(
-        torch.from_numpy(pictures), [*texts, *prompts], torch.from_numpy(np.concatenate(coverage, axis=1))
+        _origin(rows),
+        torch.from_numpy(pictures),
+        [*texts, *prompts],
+        torch.from_numpy(np.concatenate(coverage, axis=1)),
     )
 
 
@@ -150,8 +166,16 @@ def draw_location_batch(
         instructions.append(str(rng.choice(index.phrases[name])))
     objects = np.repeat(named.sum(axis=1) > 0.0, instructions_per_view, axis=0)
     return LocationBatch(
-        torch.from_numpy(pictures), instructions, torch.from_numpy(location), torch.from_numpy(objects)
+        _origin(rows),
+        torch.from_numpy(pictures),
+        instructions,
+        torch.from_numpy(location),
+        torch.from_numpy(objects),
     )
+
+
+def _origin(rows: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(f"view {row}" for row in rows)
 
 
 def _mirrored(
@@ -189,7 +213,8 @@ def clip_of(model: VLAModel) -> ClipGrounding:
 def _clip_tokens(model: VLAModel, encoder: InstructionEncoder, texts: list[str]) -> tuple[Tensor, Tensor]:
     if encoder.clip_tokenizer is None:
         raise TrainingConfigError("the policy has no tokenizer for CLIP: words are grounded in CLIP first")
-    return encode(encoder.clip_tokenizer, texts, clip_of(model).text_length)
+    ids, mask = encode(encoder.clip_tokenizer, texts, clip_of(model).text_length)
+    return ids.to(model.device), mask.to(model.device)
 
 
 def take_vision_tower(model: VLAModel) -> None:
@@ -223,7 +248,9 @@ def location_logits(model: VLAModel, encoder: InstructionEncoder, head: Location
     """Logits of where Kosmos-2's action token looks, (b * k, patches + 1), for a policy of one camera and no state."""
     images = model.encode_pictures(batch.pictures)
     images = images.repeat_interleave(len(batch.instructions) // len(images), dim=0)
-    features = model.backbone_features(images[:, None, None], None, encoder.prompts(batch.instructions))
+    features = model.backbone_features(
+        images[:, None, None], None, encoder.prompts(batch.instructions).to(model.device)
+    )
     return head(features[:, 0])  # type: ignore[no-any-return]
 
 

@@ -1,140 +1,126 @@
-"""Second stage: the expert's commands are imitated, from features of the grounded towers computed once per frame."""
+"""Second stage: recorded commands are imitated, from pictures or from features that were computed before."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..configuration import PolicyConfig
-from ..data.episode import Episode
-from ..data.windows import label_chunks
 from ..instruction import InstructionEncoder
-from ..loss import action_loss
 from ..modeling import Observation, VLAModel
+from .examples import Examples, FeatureWindows, FrameIndex, PictureWindows, Windows
+from .tasks import TOTAL, ActionBatch, ActionTaskConfig, TasksConfig, answer_losses, training_loss
+
+_AT_ONCE = 64  # windows
+CONTINUOUS, BINARY = "answered_continuous", "answered_binary"
 
 
-@dataclass(frozen=True)
-class FeatureEpisodes:
-    """Episodes as features and labels, end to end in one array each; n frames in all.
+class FeatureObjective(nn.Module):
+    """Fusion and head on kept features.
 
-    Attributes:
-        features: by name, float16 (n, size).
-        velocity: float32 (n, chunk, 2), scaled to [-1, 1] by the action spec.
-        stop: float32 (n, chunk).
-        mask: bool (n, chunk).
-        starts: int64 (episodes + 1,), first frame of each episode, then n.
+    Args:
+        model: of which nothing else trains.
+        task: kind and weight of the losses.
     """
 
-    features: dict[str, Tensor]
-    velocity: Tensor
-    stop: Tensor
-    mask: Tensor
-    starts: NDArray[np.int64]
+    def __init__(self, model: VLAModel, task: ActionTaskConfig) -> None:
+        super().__init__()
+        self.model, self._task = model, task
 
-    def __len__(self) -> int:
-        return len(self.velocity)
-
-
-@torch.inference_mode()
-def extract_features(model: VLAModel, encoder: InstructionEncoder, episodes: list[Episode]) -> FeatureEpisodes:
-    """Compute every frame's features with the towers as they are, under its episode's instruction."""
-    model.eval()
-    spec = model.config.action
-    low, high = torch.from_numpy(spec.minimum), torch.from_numpy(spec.maximum)
-    parts: list[dict[str, Tensor]] = []
-    velocity, stop, mask, lengths = [], [], [], []
-    for episode in track(episodes, description="features of the frames"):
-        encoded = encoder(model, [episode.instruction])
-        observation = Observation(torch.from_numpy(episode.frames)[None, :, None])
-        parts.append({name: value[0].half() for name, value in model.observe(observation, encoded).items()})
-        labels = label_chunks(episode, model.config)
-        scaled = (torch.from_numpy(labels.velocity) - low) / (high - low) * 2.0 - 1.0
-        velocity.append(scaled.clamp(-1.0, 1.0))
-        stop.append(torch.from_numpy(labels.stop))
-        mask.append(torch.from_numpy(labels.mask))
-        lengths.append(len(episode.frames))
-    return FeatureEpisodes(
-        features={name: torch.cat([part[name] for part in parts]) for name in parts[0]},
-        velocity=torch.cat(velocity),
-        stop=torch.cat(stop),
-        mask=torch.cat(mask),
-        starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-    )
+    def forward(self, batch: FeatureWindows) -> dict[str, Tensor]:
+        """Losses; in evaluation mode also the answers."""
+        answer = self.model.act(batch.features)
+        losses = answer_losses(answer, (batch.continuous, batch.binary, batch.mask), self._task)
+        return _outcome({**losses, TOTAL: losses["action"] * self._task.weight}, answer, training=self.training)
 
 
-def draw_windows(data: FeatureEpisodes, window: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Frames drawn uniformly, each with the frames before it: int64 (count, window) of frame rows, -1 before the start.
+class PictureObjective(nn.Module):
+    """The whole model on pictures and sentences.
 
-    Rows are left-aligned as at run time: a run's first frames have a short history, from a zero state.
+    Args:
+        model: after `set_trainable`.
+        encoder: of its instructions.
+        task: kind and weight of the losses.
     """
-    last = rng.integers(0, len(data), count)
-    return window_rows(data, last, window)
+
+    def __init__(self, model: VLAModel, encoder: InstructionEncoder, task: ActionTaskConfig) -> None:
+        super().__init__()
+        self.model, self._encoder, self._task = model, encoder, task
+
+    def forward(self, batch: PictureWindows) -> dict[str, Tensor]:
+        """Losses; in evaluation mode also the answers of a policy with a head."""
+        instruction = self._encoder(self.model, batch.instructions)
+        observation = Observation(batch.pictures, batch.state if self.model.config.state else None)
+        if self.model.head is None or self.training:
+            labelled = ActionBatch(observation, instruction, batch.continuous, batch.binary, batch.mask)
+            tasks = TasksConfig(action=self._task, vision_language=None)
+            return training_loss(self.model, {"action": labelled}, tasks)
+        answer = self.model(observation, instruction)
+        losses = answer_losses(answer, (batch.continuous, batch.binary, batch.mask), self._task)
+        return _outcome({**losses, TOTAL: losses["action"] * self._task.weight}, answer, training=False)
 
 
-def window_rows(data: FeatureEpisodes, last: NDArray[np.int64], window: int) -> NDArray[np.int64]:
-    """The window that ends at each frame of `last`: int64 (count, window), left-aligned, filled with -1."""
-    first = data.starts[np.searchsorted(data.starts, last, side="right") - 1]
-    begin = np.maximum(first, last - window + 1)
-    rows = begin[:, None] + np.arange(window)
-    return np.where(rows <= last[:, None], rows, -1)
+def constant_action(index: FrameIndex) -> NDArray[np.float32]:
+    """The best constant by its squared error: the mean of all known commands, (k,), in the units of the spec."""
+    return np.asarray(index.continuous[index.mask].mean(axis=0), dtype=np.float32)
 
 
-def window_loss(model: VLAModel, data: FeatureEpisodes, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Losses (velocity, stop) at the last frame of each window, and at every frame of those that begin an episode.
-
-    In a window that begins inside an episode only the last output is one that the robot would ever use; in one that
-    begins with the episode each is, since the history grows from there.
-    """
-    filled = torch.from_numpy(rows >= 0)
-    index = torch.from_numpy(np.maximum(rows, 0))
-    features = {name: values[index].float() for name, values in data.features.items()}
-    continuous, binary = model.act(features)
-    begins = torch.from_numpy(np.isin(rows[:, 0], data.starts))
-    is_last = torch.from_numpy(np.arange(rows.shape[1]) == (rows >= 0).sum(axis=1, keepdims=True) - 1)
-    counts = (filled & (is_last | begins[:, None])).unsqueeze(-1) & data.mask[index]
-    return action_loss(continuous, binary, data.velocity[index], data.stop[index].unsqueeze(-1), counts, "huber")
-
-
-def constant_action(data: FeatureEpisodes) -> Tensor:
-    """The best constant: the mean scaled velocity over all frames, (2,)."""
-    return data.velocity[data.mask].mean(dim=0)
-
-
-@torch.inference_mode()
-def action_errors(
-    model: VLAModel, data: FeatureEpisodes, constant: Tensor, config: PolicyConfig, batch: int = 512
+@torch.no_grad()
+def measure(
+    module: nn.Module, examples: Examples, frames: NDArray[np.int64], constant: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Mean absolute errors of the first action of each chunk, with the constant-action baseline beside them.
+    """Losses on windows, and of a policy with a head the errors of the first action of each newest frame's chunk.
+
+    Args:
+        module: an objective, in evaluation mode.
+        examples: that are looked at.
+        frames: newest frames of the windows; those whose first action is not known count for the losses only.
+        constant: the action that needs no policy, to compare with.
 
     Returns:
-        `linear_x` (m/s), `angular_z` (rad/s), each with `..._constant`; `stop_precision`, `stop_recall`.
+        `loss`; mean absolute errors by name in their units, each with `..._constant`; precision and recall of binary
+        actions.
     """
-    model.eval()
-    half_range = torch.from_numpy((config.action.maximum - config.action.minimum) / 2.0)
-    velocities, stops = [], []
-    for begin in range(0, len(data), batch):
-        last = np.arange(begin, min(begin + batch, len(data)))
-        rows = window_rows(data, last, config.window)
-        index = torch.from_numpy(np.maximum(rows, 0))
-        continuous, binary = model.act({name: values[index].float() for name, values in data.features.items()})
-        at = torch.from_numpy((rows >= 0).sum(axis=1) - 1)
-        each = torch.arange(len(at))
-        velocities.append(continuous[each, at, 0])
-        stops.append(binary[each, at, 0, 0] > 0)
-    error = ((torch.cat(velocities) - data.velocity[:, 0]).abs() * half_range).mean(dim=0)
-    baseline = ((constant - data.velocity[:, 0]).abs() * half_range).mean(dim=0)
-    said, true = torch.cat(stops), data.stop[:, 0] > 0.5
-    hits = float((said & true).sum())
-    return {
-        "linear_x": float(error[0]),
-        "linear_x_constant": float(baseline[0]),
-        "angular_z": float(error[1]),
-        "angular_z_constant": float(baseline[1]),
-        "stop_precision": hits / max(1.0, float(said.sum())),
-        "stop_recall": hits / max(1.0, float(true.sum())),
-    }
+    device = next(module.parameters()).device
+    losses: list[tuple[int, dict[str, float]]] = []
+    said: list[Tensor] = []
+    for begin in range(0, len(frames), _AT_ONCE):
+        batch: Windows = examples.windows(frames[begin : begin + _AT_ONCE], None).to(device)
+        outcome = module(batch)
+        answers = [outcome.pop(name) for name in (CONTINUOUS, BINARY) if name in outcome]
+        losses.append((len(batch.newest), {name: float(loss) for name, loss in outcome.items()}))
+        if answers:
+            each = torch.arange(len(batch.newest), device=device)
+            at = batch.newest if answers[0].shape[1] > 1 else torch.zeros_like(batch.newest)
+            said.append(torch.cat([answer[each, at, 0].float() for answer in answers], dim=-1).cpu())
+    total = sum(count for count, _ in losses)
+    metrics = {name: sum(count * part[name] for count, part in losses) / total for name in losses[0][1]}
+    return metrics | (_errors(torch.cat(said).numpy(), examples.index, frames, constant) if said else {})
+
+
+def _errors(
+    said: NDArray[np.float32], index: FrameIndex, frames: NDArray[np.int64], constant: NDArray[np.float32]
+) -> dict[str, float]:
+    spec = index.config.action
+    known = index.mask[frames, 0]
+    said, frames = said[known], frames[known]
+    if not len(frames):
+        return {}
+    count = len(spec.continuous)
+    velocity = spec.minimum + (said[:, :count] + 1.0) / 2.0 * (spec.maximum - spec.minimum)
+    true = index.continuous[frames, 0]
+    metrics: dict[str, float] = {}
+    for column, name in enumerate(index.names):
+        metrics[name] = float(np.abs(velocity[:, column] - true[:, column]).mean())
+        metrics[f"{name}_constant"] = float(np.abs(constant[column] - true[:, column]).mean())
+    for column, name in enumerate(spec.binary):
+        pressed, wanted = said[:, count + column] > 0.0, index.binary[frames, 0, column] > 0.5
+        hits = float((pressed & wanted).sum())
+        metrics[f"{name}_precision"] = hits / max(1.0, float(pressed.sum()))
+        metrics[f"{name}_recall"] = hits / max(1.0, float(wanted.sum()))
+    return metrics
+
+
+def _outcome(losses: dict[str, Tensor], answer: tuple[Tensor, Tensor], *, training: bool) -> dict[str, Tensor]:
+    return losses if training else {**losses, CONTINUOUS: answer[0], BINARY: answer[1]}

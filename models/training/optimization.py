@@ -1,93 +1,62 @@
-"""Optimizer, learning-rate schedule and checkpoints that resume: shared by both stages of training."""
+"""The optimizer and its learning rate, which is a function of the step alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Mapping
 
-import torch
-from torch import Tensor, nn
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
+from torch import nn
+from torch.optim import AdamW, Optimizer
 
-from ..errors import DataError
+from ..errors import TrainingConfigError
 from .configuration import OptimizerConfig
 
-
-def make_optimizer(modules: Iterable[nn.Module], config: OptimizerConfig) -> tuple[AdamW, LambdaLR]:
-    """AdamW (weight decay on matrices only) with linear warm-up and cosine decay to zero over `config.steps`."""
-    parameters = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimizer = AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
-
-    def scale(step: int) -> float:
-        if step < config.warmup_steps:
-            return (step + 1) / config.warmup_steps
-        progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-
-    return optimizer, LambdaLR(optimizer, scale)
+_BASE = "base_lr"
 
 
-class Checkpoint:
-    """One file that holds a stage's modules, optimizer, schedule and step; written aside, then renamed.
+def make_optimizer(
+    module: nn.Module, groups: Mapping[str, Mapping[str, nn.Parameter]], config: OptimizerConfig
+) -> AdamW:
+    """AdamW over the parameters of `module` that require a gradient.
 
-    Batches are drawn from generators seeded by (seed, step), so that a resumed run sees what an unbroken one would.
-    """
-
-    def __init__(self, path: Path, modules: dict[str, nn.Module], optimizer: AdamW, schedule: LambdaLR) -> None:
-        self.path = path
-        self.modules = modules
-        self.optimizer = optimizer
-        self.schedule = schedule
-
-    def save(self, step: int) -> None:
-        """Write the state after `step` optimizer steps."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".part")
-        state = {
-            "step": step,
-            "modules": {name: module.state_dict() for name, module in self.modules.items()},
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-        }
-        torch.save(state, temporary)
-        temporary.replace(self.path)
-
-    def resume(self) -> int:
-        """Load the file if there is one; the number of steps already done.
-
-        Raises:
-            DataError: the file does not fit this model (delete it to begin anew).
-        """
-        if not self.path.exists():
-            return 0
-        state = torch.load(self.path, weights_only=True)
-        try:
-            for name, module in self.modules.items():
-                module.load_state_dict(state["modules"][name])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise DataError(f"checkpoint {self.path} is of another configuration; delete it ({error})") from error
-        return int(state["step"])
-
-
-def optimizer_step(loss: Tensor, optimizer: AdamW, schedule: LambdaLR, gradient_norm: float) -> None:
-    """Backward, clip, step.
+    Args:
+        module: that trains.
+        groups: its parameters by the names that `config.learning_rates` knows; others have the common rate.
+        config: rates and decay.
 
     Raises:
-        FloatingPointError: the loss is not finite; nothing is changed then.
+        TrainingConfigError: a learning rate for a group that does not train.
     """
-    if not bool(torch.isfinite(loss)):
-        raise FloatingPointError(f"the training loss is {float(loss)}")
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    nn.utils.clip_grad_norm_(parameters, gradient_norm)
-    optimizer.step()
-    schedule.step()
+    rates: dict[int, float] = {}
+    for name, rate in config.learning_rates.items():
+        members = [parameter for parameter in groups.get(name, {}).values() if parameter.requires_grad]
+        if not members:
+            raise TrainingConfigError(f"optimizer.learning_rates names {name}, of which nothing trains")
+        rates |= {id(parameter): rate for parameter in members}
+    sorted_by: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            rate = rates.get(id(parameter), config.learning_rate)
+            decay = config.weight_decay if parameter.ndim >= 2 else 0.0
+            sorted_by.setdefault((rate, decay), []).append(parameter)
+    return AdamW(
+        [
+            {"params": members, "lr": rate, _BASE: rate, "weight_decay": decay}
+            for (rate, decay), members in sorted_by.items()
+        ],
+        betas=(0.9, 0.98),
+    )
+
+
+def set_learning_rate(optimizer: Optimizer, config: OptimizerConfig, step: int) -> None:
+    """Set every group's rate for the step that follows `step` finished ones."""
+    for group in optimizer.param_groups:
+        group["lr"] = group[_BASE] * scale(config, step)
+
+
+def scale(config: OptimizerConfig, step: int) -> float:
+    """Linear warm-up, then cosine decay to zero."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))

@@ -166,11 +166,31 @@ def _action_losses(model: VLAModel, batch: ActionBatch, task: ActionTaskConfig) 
     _check_action_batch(model, batch)
     if task.loss is None or task.binary_weight is None:
         return {"action": _spoken_action_loss(model, batch)}
-    frames = slice(-1, None) if model.config.history == "video" else slice(None)  # a video answers its newest frame
-    continuous, binary = model(batch.observation, batch.instruction)
-    mask = batch.mask[:, frames]
-    labels = batch.continuous[:, frames], batch.binary[:, frames]
-    continuous_loss, binary_loss = action_loss(continuous, binary, *labels, mask, task.loss)
+    answer = model(batch.observation, batch.instruction)
+    return answer_losses(answer, (batch.continuous, batch.binary, batch.mask), task)
+
+
+def answer_losses(
+    answer: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor, Tensor], task: ActionTaskConfig
+) -> dict[str, Tensor]:
+    """Losses of what a head has said: `action` and its parts, scalars.
+
+    Args:
+        answer: continuous group (b, l', chunk, k) and binary logits (b, l', chunk, m); l' is 1 for a policy that
+            answers the newest frame of its windows only.
+        labels: continuous (b, l, chunk, k), binary (b, l, chunk, m), mask (b, l, chunk).
+        task: kind and weight; `loss` is not null.
+
+    Raises:
+        ValueError: the mask counts nothing, or shapes do not fit.
+    """
+    if task.loss is None or task.binary_weight is None:
+        raise ValueError("the losses of a head want a kind: task.loss is null, which is for spoken actions")
+    # In float32: sums over a batch are too long for what autocast computes in.
+    continuous, binary = (group.float() for group in answer)
+    frames = slice(-continuous.shape[1], None)
+    wanted, pressed, mask = (label[:, frames] for label in labels)
+    continuous_loss, binary_loss = action_loss(continuous, binary, wanted, pressed, mask, task.loss)
     losses = {"action": continuous_loss, "action_continuous": continuous_loss}
     if binary.shape[-1]:
         losses |= {"action": continuous_loss + task.binary_weight * binary_loss, "action_binary": binary_loss}

@@ -8,49 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
+from accelerate.state import AcceleratorState
 from recordings import write_bag, write_views
-from tiny import tiny_document, tiny_policy
+from tiny import tiny_policy
+from trainings import document, live, write
 
 from mobile_vla_models import DataError, TrainingConfigError, VLAPolicy
 from mobile_vla_models.training import train
 from mobile_vla_models.training.configuration import read_training_config
 from mobile_vla_models.training.grounding import check_similarity_prompts, take_vision_tower
-from mobile_vla_models.training.imitation import FeatureEpisodes, window_rows
 
-STAGE = {"batch_size": 8, "learning_rate": 0.01, "warmup_steps": 5, "weight_decay": 0.0, "gradient_norm": 1.0}
-
-
-def document(folder: Path) -> dict[str, Any]:
-    return {
-        "seed": 0,
-        "threads": 1,
-        "output": str(folder / "policy"),
-        "checkpoints": str(folder / "checkpoints"),
-        "checkpoint_every": 50,
-        "tokenizer": {"vocab_size": 300},
-        "grounding": {
-            "views": str(folder / "views"),
-            "validation_views": 4,
-            "instructions_per_view": 2,
-            "absent_share": 0.2,
-            "clip": {**STAGE, "steps": 150},
-            "kosmos2": {**STAGE, "steps": 10},
-        },
-        "imitation": {
-            "bags": str(folder / "bags"),
-            "validation_share": 0.2,
-            "stop_weight": 0.5,
-            "optimizer": {**STAGE, "steps": 250},
-        },
-        "policy": tiny_document(),
-    }
+LORA = {"rank": 2, "alpha": 4.0, "dropout": 0.0, "groups": ["decoder"]}
 
 
-def write(folder: Path, content: dict[str, Any]) -> Path:
-    path = folder / "train.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
+@pytest.fixture(autouse=True)
+def _alone() -> None:
+    AcceleratorState._reset_state(True)
 
 
 @pytest.fixture
@@ -62,10 +35,15 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return VLAPolicy.from_pretrained(path).model.state_dict()
+
+
 def test_one_small_set_is_overfitted(data: Path) -> None:
     """Words are grounded, runs imitated, and the policy written says in the first frame what the expert did."""
-    policy = VLAPolicy.from_pretrained(train(write(data, document(data))))
-    metrics = json.loads((data / "policy" / "training.json").read_text())
+    best = train(write(data, document(data)))
+    policy = VLAPolicy.from_pretrained(best)
+    metrics = json.loads((best / "training.json").read_text())
     clip = metrics["grounding"]["clip"]
     assert clip["accuracy"] > 0.9 > clip["chance"]
     errors = metrics["imitation"]
@@ -73,18 +51,59 @@ def test_one_small_set_is_overfitted(data: Path) -> None:
     assert errors["linear_x"] < 0.5 * errors["linear_x_constant"]
     chunk = policy.step(np.zeros((24, 32, 3), np.uint8), "turn left")
     np.testing.assert_allclose(chunk.velocity[0], (0.3, 0.5), atol=0.1)
+    assert metrics["data"]["held_out"] in (["again#0", "again#1"], ["one#0", "one#1"])
+    assert metrics["git_revision"]
+    assert len(metrics["data"]["sha256"]) == 64
 
 
-def test_a_stopped_training_resumes_where_it_was(data: Path) -> None:
-    """Stopped after the checkpoint of step 50 and run again, it gives the weights of an unbroken run."""
+def test_a_training_whose_last_stage_was_lost_repeats_it_to_the_same_bits(data: Path) -> None:
     content = document(data)
     content["grounding"]["clip"]["steps"] = 60
-    unbroken = VLAPolicy.from_pretrained(train(write(data, content)))
+    unbroken = weights(train(write(data, content)))
     for name in ("kosmos2.pt", "imitation.pt"):
-        (data / "checkpoints" / name).unlink()
-    broken = VLAPolicy.from_pretrained(train(write(data, content)))
-    for (name, one), other in zip(unbroken.model.state_dict().items(), broken.model.state_dict().values(), strict=True):
-        torch.testing.assert_close(one, other, msg=name)
+        (data / "out" / "checkpoints" / name).unlink()
+    broken = weights(train(write(data, content)))
+    for name, value in unbroken.items():
+        assert torch.equal(value, broken[name]), name
+
+
+def test_pictures_and_kept_features_train_the_same_head(data: Path) -> None:
+    """Nothing of the towers trains either way; features are kept as float16."""
+    content = document(data)
+    content["grounding"] |= {"clip": {**content["grounding"]["clip"], "steps": 2}}
+    content["grounding"]["kosmos2"]["steps"] = 2
+    content["imitation"]["optimizer"]["steps"] = 3
+    kept = train(write(data, content))
+    start = tiny_policy().model.state_dict()
+    assert not torch.equal(start["head.rnn.weight_ih_l0"], weights(kept)["head.rnn.weight_ih_l0"])
+    files = sorted((data / "out" / "features").rglob("*.npy"))
+    # 4 episodes once, and the held-out ones under each other's words.
+    assert len(files) == 6
+    times = [file.stat().st_mtime_ns for file in files]
+    (data / "out" / "checkpoints" / "imitation.pt").unlink()
+    train(write(data, content))
+    assert [file.stat().st_mtime_ns for file in files] == times, "kept features were computed again"
+
+
+def test_adapters_and_pictures_are_overfitted_and_folded_in(data: Path) -> None:
+    pretrained = data / "pretrained"
+    tiny_policy().save_pretrained(pretrained, {"parameters": 0}, "# tiny\n")
+    content = live(document(data), steps=120, lora=LORA, gradient_checkpointing=True)
+    content["start"] = {"type": "pretrained", "policy": str(pretrained)}
+    content["imitation"]["optimizer"] |= {"ema": 0.9, "accumulation": 2, "learning_rates": {"lora": 0.003}}
+    content["imitation"]["augmentation"] = {
+        **dict.fromkeys(("brightness", "contrast", "saturation", "shift", "crop"), 0.02),
+        **dict.fromkeys(("hue", "blur", "rotation"), 0.0),
+        "mirror": False,
+    }
+    best = train(write(data, content))
+    errors = json.loads((best / "training.json").read_text())["imitation"]
+    assert errors["angular_z"] < 0.5 * errors["angular_z_constant"]
+    before, after = weights(pretrained), weights(best)
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    decoder = "backbone.model.text_model.model.layers.0.self_attn.q_proj.weight"
+    assert decoder in changed
+    assert not any("vision_model" in name or name.startswith("clip.") for name in changed)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +111,16 @@ def test_a_stopped_training_resumes_where_it_was(data: Path) -> None:
     [
         (["sead"], 1, "sead"),
         (["grounding", "clip", "steps"], 0, "grounding.clip.steps"),
-        (["policy", "window"], "many", "policy.window"),
+        (["start", "policy"], "many", "start.scratch.policy"),
+        (["imitation", "looks"], 2, "imitation: Value error, looks are of kept features"),
+        (["grounding"], None, "random towers would stay random"),
+        (["parallel"], "fsdp", "grounding is for a policy from scratch"),
+        (["sources", 0, "cameras"], {}, "sources.0.rosbag2.cameras"),
     ],
 )
-def test_bad_keys_and_values_are_named(tmp_path: Path, path: list[str], value: object, message: str) -> None:
+def test_bad_keys_and_values_are_named(tmp_path: Path, path: list[Any], value: object, message: str) -> None:
     content = copy.deepcopy(document(tmp_path))
-    inner = content
+    inner: Any = content
     for key in path[:-1]:
         inner = inner[key]
     inner[path[-1]] = value
@@ -127,13 +150,3 @@ def test_kosmos2_takes_clips_vision_tower_and_keeps_it() -> None:
     ours = model.backbone.vision_tower(pixel_values=pixels)[0]
     torch.testing.assert_close(ours, model.clip.clip.vision_model(pixel_values=pixels).last_hidden_state)
     assert not any(p.requires_grad for p in model.backbone.vision_tower.model.parameters())
-
-
-def test_windows_begin_with_the_episode_and_never_cross_into_another() -> None:
-    starts = np.array([0, 3, 10], dtype=np.int64)
-    empty = torch.zeros(10, 1)
-    data = FeatureEpisodes({"clip_text": empty}, torch.zeros(10, 3, 2), empty, empty.bool(), starts)
-    np.testing.assert_array_equal(
-        window_rows(data, np.array([0, 2, 3, 9]), window=4),
-        [[0, -1, -1, -1], [0, 1, 2, -1], [3, -1, -1, -1], [6, 7, 8, 9]],
-    )

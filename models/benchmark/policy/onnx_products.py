@@ -63,5 +63,7 @@ def _run(
     options = ort.SessionOptions()
     options.log_severity_level = _ERROR
     options.intra_op_num_threads = torch.get_num_threads()
+    # Else threads that wait in one session take the cores of what is measured next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"given": given})

@@ -171,6 +171,7 @@ class Report:
             else {
                 "steps": self.comparison.steps,
                 "spread": self.comparison.spread,
+                "left_out": list(self.comparison.left_out),
                 "ways": {way.name: {**asdict(way.times), "difference": way.difference} for way in self.comparison.ways},
                 "windows": {str(window): asdict(times) for window, times in self.comparison.windows.items()},
             },

@@ -98,6 +98,8 @@ def _comparison(report: Report) -> Table:
     table = Table("way of the step", "p50 ms", "p95 ms", "p99 ms", "of ours", "answers differ by", title=title)
     for way in ways:
         table.add_row(way.name, *_shown(way.times), f"{way.times.p50 / ours:.2f} x", f"{way.difference:.1e}")
+    for name in report.comparison.left_out:
+        table.add_row(name, "too long", "", "", "", "")
     return table
 
 

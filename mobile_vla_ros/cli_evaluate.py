@@ -1,0 +1,140 @@
+"""`mobile-vla evaluate`: how well a policy drives and answers, beside its baselines, or two against each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from .share import SHIPPED_POLICY, share_path
+
+if TYPE_CHECKING:
+    from .evaluation.evaluation import Driving, Evaluation
+
+
+def evaluate(
+    policy: Annotated[Path | None, typer.Argument(help="policy directory; the shipped one if not given")] = None,
+    *,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="instead: two policy directories, over the same rooms and episodes")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="configuration of a source of held-out episodes, to answer them frame by frame")
+    ] = None,
+    sim: Annotated[bool, typer.Option("--sim", help="drive the simulated robot")] = False,
+    episodes: Annotated[int, typer.Option(min=2, help="held-out rooms, one task each")] = 100,
+    swap_pairs: Annotated[int, typer.Option(min=0, help="starts that are driven twice, with the words swapped")] = 30,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(help="repeatable: what to drive under beside the nominal condition; all if not given"),
+    ] = None,
+    latency: Annotated[float, typer.Option(min=0.0, help="s from a frame to its plan, nominally")] = 0.1,
+    seed: Annotated[int, typer.Option(min=0, help="of rooms, other words and intervals")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="processes that drive; results do not depend on it")] = 1,
+    engine: Annotated[
+        str, typer.Option(help="torch, torch-compile, torch-cuda-graphs (CUDA), or onnx for an export")
+    ] = "torch",
+    device: Annotated[str, typer.Option(help="torch device")] = "cpu",
+    html: Annotated[Path | None, typer.Option(help="also write a report with plots here")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="also write every result here")] = None,
+    card: Annotated[bool, typer.Option("--card", help="also write the tables into the policy's model card")] = False,
+) -> None:
+    """Drive a policy in closed loop over held-out rooms, and let it answer held-out episodes; baselines beside both."""
+    if not sim and data is None:
+        raise typer.BadParameter("say --sim to drive, --data to answer recorded episodes, or both")
+    if compare is not None and (policy is not None or card):
+        raise typer.BadParameter("--compare takes both policies, and writes no card")
+    from mobile_vla_models.data.configuration import read_source_config
+
+    from .evaluation.conditions import CONDITIONS
+    from .evaluation.episode import control_ticks
+    from .evaluation.evaluation import Driving, evaluate_policy
+    from .evaluation.series import Opening
+
+    # Hours of driving are not to end in a folder that is not there.
+    missing = [path.parent for path in (html, json_file) if path is not None and not path.parent.is_dir()]
+    if missing:
+        raise typer.BadParameter(f"{missing[0]} is no folder")
+    try:
+        control_ticks(latency)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--latency") from error
+    chosen = tuple(CONDITIONS) if condition is None else tuple(condition)
+    unknown = [name for name in chosen if name not in CONDITIONS]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]!r}, expected one of {', '.join(CONDITIONS)}", param_hint="--condition")
+    held_out = None if data is None else read_source_config(data)
+    driving = Driving(episodes, swap_pairs, chosen, latency, workers) if sim else None
+    console = Console()
+    if compare is not None:
+        first, second = (
+            evaluate_policy(Opening(path, engine, device, seed), seed, held_out, driving) for path in compare
+        )
+        _report_comparison(first, second, console, html, json_file)
+        return
+    directory = policy if policy is not None else share_path(SHIPPED_POLICY)
+    evaluation = evaluate_policy(Opening(directory, engine, device, seed), seed, held_out, driving)
+    _report(evaluation, console, html, json_file)
+    if card:
+        from .evaluation.card import write_card
+
+        write_card(evaluation, _command(data, driving, condition, seed, engine))
+
+
+def _report(evaluation: Evaluation, console: Console, html: Path | None, json_file: Path | None) -> None:
+    from mobile_vla_models.evaluation.document import write_json
+
+    from .evaluation.page import write_page
+    from .evaluation.terminal import print_evaluation
+
+    print_evaluation(evaluation, console)
+    if html is not None:
+        write_page(evaluation, html)
+    if json_file is not None:
+        write_json(json_file, evaluation.to_dict())
+
+
+def _report_comparison(
+    first: Evaluation, second: Evaluation, console: Console, html: Path | None, json_file: Path | None
+) -> None:
+    from mobile_vla_models.evaluation.compare import compare_episodes
+    from mobile_vla_models.evaluation.document import write_json
+
+    from .evaluation.compare import compare_loops
+    from .evaluation.page import write_comparison
+    from .evaluation.terminal import print_comparison, print_evaluation
+
+    paired = compare_loops(first.loop, second.loop) if first.loop is not None and second.loop is not None else []
+    differences = (
+        compare_episodes(first.offline, second.offline)
+        if first.offline is not None and second.offline is not None
+        else []
+    )
+    for evaluation in (first, second):
+        print_evaluation(evaluation, console)
+    print_comparison(paired, differences, console)
+    if html is not None:
+        write_comparison(first, second, paired, differences, html)
+    if json_file is not None:
+        document = {
+            "closed_loop": [one.to_dict() for one in paired],
+            "held_out_episodes": [one.to_dict() for one in differences],
+            "first": first.to_dict(),
+            "second": second.to_dict(),
+        }
+        write_json(json_file, document)
+
+
+def _command(data: Path | None, driving: Driving | None, condition: list[str] | None, seed: int, engine: str) -> str:
+    """The command that measures the same again, without what only says where it runs or what it writes."""
+    parts = ["mobile-vla evaluate"]
+    if data is not None:
+        parts.append(f"--data {data}")
+    if driving is not None:
+        parts.append(
+            f"--sim --episodes {driving.episodes} --swap-pairs {driving.swap_pairs} --latency {driving.latency}"
+        )
+        parts += [f"--condition '{name}'" for name in condition or ()]
+    return " ".join([*parts, f"--seed {seed} --engine {engine}"])

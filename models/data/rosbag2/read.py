@@ -1,0 +1,66 @@
+"""Episodes of recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from ...errors import DataError
+from ..configuration import Rosbag2Source
+from ..episode import Episode, Signal
+from ..instants import seconds
+from .find import find_bags
+from .pictures import BagPictures
+from .reader import use_bag
+from .sentences import Given, given
+from .streams import ODOMETRY, Ordered, Streams, gather
+
+
+def open_rosbag2(config: Rosbag2Source) -> list[Episode]:
+    """Episodes of the recordings at a path, bag by bag.
+
+    An instruction that was superseded before two frames of each camera and two commands makes no episode.
+
+    Raises:
+        DataError: no recording, a topic that is missing, empty or of another type, a command that the configured
+            actions cannot hold or that is not finite, stamps that are none.
+    """
+    bags = find_bags(config.path)
+    listed = track(bags, description="listing bags", disable=len(bags) == 1)
+    return [episode for bag in listed for episode in _episodes(bag, config)]
+
+
+def _episodes(path: Path, config: Rosbag2Source) -> Iterator[Episode]:
+    with use_bag(path) as bag:
+        streams = gather(path, bag, config)
+        parts = given(path, config, streams, bag.custom_data)
+    for part in parts:
+        if part.sentence.strip():
+            yield from _episode(path, config, streams, part)
+
+
+def _episode(path: Path, config: Rosbag2Source, streams: Streams, part: Given) -> Iterator[Episode]:
+    """The episode of a sentence, if there is something to learn from."""
+    seen = {name: camera.between(part.begin, part.end) for name, camera in streams.cameras.items()}
+    heard = streams.commands.between(part.begin, part.end)
+    if min(len(heard), *(len(camera) for camera in seen.values())) < 2:
+        return
+    cameras = {
+        name: BagPictures(path, camera.topic, camera.stamps, camera.received, camera.headers)
+        for name, camera in seen.items()
+    }
+    odometry = None
+    if streams.odometry is not None:
+        odometry = _signal(path, ODOMETRY, streams.odometry.between(part.begin, part.end))
+    begin, end = seconds(np.array([part.begin, part.end], dtype=np.int64)).tolist()
+    yield Episode(part.source, part.sentence, cameras, _signal(path, config.actions, heard), odometry, begin, end)
+
+
+def _signal(path: Path, names: tuple[str, ...], found: Ordered) -> Signal:
+    try:
+        return Signal(names, seconds(found.stamps), found.values, seconds(found.received))
+    except DataError as error:
+        raise DataError(f"{path}: {found.topic}: {error}") from error

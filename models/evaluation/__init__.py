@@ -1,0 +1,1 @@
+"""How well a policy answers recorded frames, with baselines beside every figure, and the statistics for it."""
