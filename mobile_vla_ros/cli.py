@@ -52,11 +52,17 @@ Workers = Annotated[int, typer.Option(min=1, help="processes")]
 @app.command()
 def train(
     config: Annotated[Path, typer.Option(help="training configuration, such as config/train/sim_small.yaml")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only look at data, memory, disk and one step")] = False,
 ) -> None:
-    """Train a policy as a configuration says, and write its policy directory."""
+    """Train a policy as a configuration says, and write its policy directories; one that was interrupted goes on."""
+    from mobile_vla_models.training import dry_run as try_out
     from mobile_vla_models.training import train as run
 
-    Console().print(f"policy written to {run(config)}")
+    if dry_run:
+        Console().print(try_out(config).table())
+    else:
+        Console().print(f"policy written to {run(config)}")
 
 
 @app.command()

@@ -20,9 +20,10 @@ from ...training.examples import ExampleBatches, PictureExamples, index_frames
 from ...training.imitation import PictureObjective
 from ...training.loop import Run, Stage, Trainer
 from ...training.sampling import Order
-from .speed import BATCH, TASK
+from .speed import TASK
 from .subject import small_policy
 
+BATCH = 4  # windows
 HEIGHT, WIDTH, FRAMES = 720, 1280, 180  # of a file
 FILE_BYTES = HEIGHT * WIDTH * 3 * FRAMES
 
