@@ -1,8 +1,9 @@
 # make demo   a simulated robot follows three instructions; video and plots in out/demo
 # make test   lint, types and every test
-# make bench  what keeping keys, values and pictures saves; gradient checkpointing; steps of the shipped policy; the node
+# make bench  what keeping keys, values and pictures saves; gradient checkpointing; steps of the shipped policy; the node; the
+#             trainer
 # make bench-full  full size, an hour or two and 24 GB on disk: a checkpoint inspected, converted, loaded; steps beside the
-#             roofline; the node while it runs
+#             roofline; the node while it runs; training on 50 GB
 # make venv   only the environment, in .venv
 # make clean  removes what the others made, but not recordings, trainings and the environment
 
@@ -40,6 +41,7 @@ bench: venv
 	$(BIN)/mobile-vla benchmark-model
 	$(BIN)/mobile-vla benchmark policies/sim_small --threads 1 --compare
 	$(BIN)/mobile-vla benchmark-node policies/sim_small
+	$(BIN)/mobile-vla benchmark-training
 
 bench-full: venv
 	$(BIN)/mobile-vla benchmark-checkpoint --folder out/bench_full
@@ -51,6 +53,8 @@ bench-full: venv
 			--threads 2 --steps 4 --compare; \
 	done
 	$(BIN)/mobile-vla benchmark-node --full-size fp32
+	rm -rf out/bench_full/pictures
+	$(BIN)/mobile-vla benchmark-training --large out/bench_full/pictures
 
 venv:
 	@requirements/install.sh

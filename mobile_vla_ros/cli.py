@@ -31,6 +31,7 @@ app = typer.Typer(
 app.add_typer(cli_convert.app, name="convert")
 app.add_typer(cli_data.app, name="data")
 app.command()(cli_benchmark.benchmark_node)
+app.command()(cli_benchmark.benchmark_training)
 app.command()(cli_evaluate.evaluate)
 
 

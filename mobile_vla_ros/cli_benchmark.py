@@ -1,4 +1,4 @@
-"""`mobile-vla benchmark-node`: what the node adds to a policy's own time, and how even its commands are."""
+"""`mobile-vla benchmark-node`, `benchmark-training`: what the node adds to a policy's time; how fast it trains."""
 
 from __future__ import annotations
 
@@ -53,3 +53,21 @@ def benchmark_node(
         results.append(measured.document())
     if json_file is not None:
         json_file.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def benchmark_training(
+    *,
+    threads: Annotated[int, typer.Option(min=1, help="of torch, on the CPU")] = 2,
+    large: Annotated[
+        Path | None, typer.Option(help="instead: steps on 50 GB of pictures, holes of files in this new folder")
+    ] = None,
+) -> None:
+    """Samples per second of the trainer beside a plain loop on the same model and data, or memory on a large set."""
+    if large is not None:
+        from mobile_vla_models.benchmark.training.large import benchmark as run_large
+
+        run_large(large, 50.0, threads)
+        return
+    from mobile_vla_models.benchmark.training.speed import benchmark as run
+
+    run(threads)

@@ -52,8 +52,8 @@ def recordings(count: int, frames: int) -> list[Episode]:
 def small_policy(seed: int = 0) -> PolicyParts:
     """Kosmos-2 with a decoder of 6 x 384 and a vision tower of 6 x 192 at 168 pixels; LSTM head; random weights.
 
-    How much kept features save grows with the towers beside the head: these are 8 M parameters beside 0.4 M, the
-    released Kosmos-2's are 1.7 G beside 41 M.
+    How much kept features save grows with the towers beside the head: these are 14 M parameters beside 0.4 M, the
+    released Kosmos-2's are 1.5 G beside 41 M (word embeddings left out).
     """
     config = PolicyConfig.model_validate(_document())
     tokenizer = train_tokenizer(list(SENTENCES), vocab_size=300, max_length=64)

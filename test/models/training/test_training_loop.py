@@ -129,7 +129,7 @@ def test_a_gradient_that_is_no_number_changes_nothing(tmp_path: Path) -> None:
     steep: Any = Steep()
     with pytest.raises(NotFiniteError, match=r"toy step 1: gradient is inf on the batch row 0, .* row 7$"):
         Trainer(stage(steep), run(tmp_path)).run()
-    assert float(steep.weight) == 0.0
+    assert not bool(steep.weight.any())
     assert not (tmp_path / "checkpoints").exists()
 
 
