@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from ..checkpoint.entry import TensorEntry
 from ..configuration import PolicyConfig, PrecisionConfig
 from ..data.frames import Run
+from ..engine.torch_engine import TorchEngine
 from ..errors import ConversionError, DataError, MemoryShortageError, MobileVLAError, PrecisionError
 from ..fit import weight_bytes
 from ..golden import GoldenVectors
@@ -149,7 +150,8 @@ def convert(source: Source, wanted: Wanted, runs: list[Run], out_dir: Path, prog
         )
         del original
         load_weights(model, staging / WEIGHTS, wanted.target)
-        policy = VLAPolicy(PolicyParts(config, model, source.encoder()))
+        # As a device computes that knows the precision: there numbers overflow that float32 would hold.
+        policy = VLAPolicy(PolicyParts(config, model, source.encoder()), TorchEngine(model, widen=False))
         after = _run("converted", policy, measured, progress)
         receipt = Receipt(
             source=source.name,

@@ -17,12 +17,15 @@ class TorchEngine:
 
     Args:
         model: in evaluation mode.
+        widen: compute in float32 what the processor only emulates; without, numbers overflow and are rounded as on a
+            device that knows their type.
     """
 
     name = "torch"
 
-    def __init__(self, model: VLAModel) -> None:
+    def __init__(self, model: VLAModel, *, widen: bool = True) -> None:
         self._model = model
+        self._widen = widen
         self._parts: TorchParts | None = None
         for module in model.modules():
             if isinstance(module, nn.RNNBase):
@@ -45,7 +48,7 @@ class TorchEngine:
         if why_not_lean(self._model.config) is not None:
             return begin_history(self._model, instruction)
         if self._parts is None:
-            self._parts = TorchParts(self._model)
+            self._parts = TorchParts(self._model, widen=self._widen)
         else:
             self._parts.refresh()
         return LeanHistory(self._model.config, self._parts, prepare(self._model, instruction))

@@ -13,6 +13,7 @@ from tiny import tiny_document
 from transformers import PreTrainedTokenizerBase
 
 from mobile_vla_models.configuration import PolicyConfig
+from mobile_vla_models.engine.torch_engine import TorchEngine
 from mobile_vla_models.instruction import InstructionEncoder
 from mobile_vla_models.modeling import Observation, initialise
 from mobile_vla_models.policy import VLAPolicy
@@ -98,3 +99,9 @@ def observe(config: PolicyConfig, batch: int, length: int, seed: int = 0) -> Obs
         generator = torch.Generator().manual_seed(seed)
         state = torch.randn(batch, length, len(config.state), generator=generator)
     return Observation(torch.from_numpy(np.ascontiguousarray(pictures(config, batch, length, seed))), state)
+
+
+def unwidened(policy: VLAPolicy) -> VLAPolicy:
+    """The policy as a device computes it that knows its precision, where this processor only emulates it."""
+    policy.engine = TorchEngine(policy.model, widen=False)
+    return policy

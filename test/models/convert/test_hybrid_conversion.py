@@ -35,6 +35,7 @@ from mobile_vla_models.convert.hybrid_settings import HybridSettings
 from mobile_vla_models.policy import VLAPolicy
 from mobile_vla_models.quantization.linear import QuantisedLinear
 from mobile_vla_models.receipt import Receipt
+from policies import unwidened
 
 FRAMES = runs(1, WINDOW + 2, seed=5)[0]
 MEASURED = runs(2, 3)
@@ -288,7 +289,7 @@ def test_the_receipt_is_right(hybrids: Hybrids, reading: Callable[[str], tuple[P
     """Everything it says, computed anew from the two policies as they are loaded."""
     directory, receipt = reading(precision)
     measured = MEASURED[::2] if precision == "int4" else MEASURED
-    policies = [VLAPolicy.from_pretrained(path) for path in (reading("fp32")[0], directory)]
+    policies = [unwidened(VLAPolicy.from_pretrained(path)) for path in (reading("fp32")[0], directory)]
     actions, features = zip(*(watched(policy, measured) for policy in policies), strict=True)
     errors = np.abs(actions[1] - actions[0])
     for number, action in enumerate(receipt.actions):
@@ -345,7 +346,7 @@ def test_each_part_is_stored_in_its_own_precision(mixed: Path) -> None:
 
 
 def test_each_part_computes_in_its_own_precision(mixed: Path) -> None:
-    policy = VLAPolicy.from_pretrained(mixed)
+    policy = unwidened(VLAPolicy.from_pretrained(mixed))
     seen: dict[str, set[torch.dtype]] = {}
     handles = []
     for name, module in policy.model.named_modules():

@@ -22,7 +22,7 @@ from mobile_vla_models.errors import CheckpointError, ConversionError, DataError
 from mobile_vla_models.policy import VLAPolicy
 from mobile_vla_models.precision import uniform
 from mobile_vla_models.receipt import Receipt
-from policies import build, document
+from policies import build, document, unwidened
 
 SHIPPED = Path(__file__).parents[3] / "policies" / "sim_small"
 PRECISIONS = ("bf16", "int8")
@@ -62,7 +62,7 @@ def roll_out(policy: VLAPolicy, over: list[Run]) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_shipped_policy_drives_in_fewer_bits(converted: dict[str, tuple[Path, Receipt]], precision: str) -> None:
     directory, receipt = converted[precision]
-    before, after = (roll_out(VLAPolicy.from_pretrained(path), runs()) for path in (SHIPPED, directory))
+    before, after = (roll_out(unwidened(VLAPolicy.from_pretrained(path)), runs()) for path in (SHIPPED, directory))
     errors = np.abs(after[0] - before[0])
     for number, action in enumerate(receipt.actions):
         np.testing.assert_allclose(action.maximum, errors[..., number].max(), rtol=1e-3, atol=1e-6)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from recorded import EPISODES, config, policy
+from recorded_for_training import EPISODES, config, policy
 
 from mobile_vla_models import DataError, TrainingConfigError
 from mobile_vla_models.data.augmentation import AugmentationConfig
