@@ -307,8 +307,11 @@ class PolicyNode(RobotNode):
         stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(pace_diagnostics(self.get_fully_qualified_name(), report, stamp))
         if report is not None and report.too_slow != slow:
-            log = self.get_logger().warning if report.too_slow else self.get_logger().info
-            log(f"pace: {report.text}")
+            # Two calls: rclpy lets each line of code log at one level only, and raises otherwise.
+            if report.too_slow:
+                self.get_logger().warning(f"pace: {report.text}")
+            else:
+                self.get_logger().info(f"pace: {report.text}")
 
     def _complain(self, reason: str, steady: float) -> None:
         """Log what is wrong with the frames, now and then; something new at once."""
