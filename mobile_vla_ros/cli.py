@@ -174,11 +174,10 @@ def benchmark(
     json_file: Annotated[Path | None, typer.Option("--json", help="also write every result here")] = None,
 ) -> None:
     """Time a policy's steps by stage, beside the floor that this machine's own limits set."""
-    import json
-
     from mobile_vla_models.benchmark.policy.full_size import full_size_policy
     from mobile_vla_models.benchmark.policy.report import Weights, benchmark_policy, measure_policy
     from mobile_vla_models.benchmark.policy.tables import print_report
+    from mobile_vla_models.documents import write_json
 
     if (policy is None) == (full_size is None):
         raise typer.BadParameter("give a policy directory, or --full-size PRECISION")
@@ -197,7 +196,7 @@ def benchmark(
         report = measure_policy(made, weights, threads, steps, compare, endurance=0)
     print_report(report, Console())
     if json_file is not None:
-        json_file.write_text(json.dumps(report.document(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(json_file, report.document())
 
 
 @app.command()

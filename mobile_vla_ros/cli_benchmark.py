@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from enum import Enum
 from pathlib import Path
@@ -33,6 +32,8 @@ def benchmark_node(
     json_file: Annotated[Path | None, typer.Option("--json", help="also write every result here")] = None,
 ) -> None:
     """Time policy_node over DDS with a camera of 640 x 480 at 30 Hz: frame to command, and evenness of commands."""
+    from mobile_vla_models.documents import write_json
+
     from .benchmark.report import print_measured
     from .benchmark.run import Setting, measure_full_size, measure_policy
 
@@ -52,7 +53,7 @@ def benchmark_node(
         print_measured(measured, console)
         results.append(measured.document())
     if json_file is not None:
-        json_file.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(json_file, results)
 
 
 def benchmark_training(

@@ -84,7 +84,7 @@ def evaluate(
 
 
 def _report(evaluation: Evaluation, console: Console, html: Path | None, json_file: Path | None) -> None:
-    from mobile_vla_models.evaluation.document import write_json
+    from mobile_vla_models.documents import write_json
 
     from .evaluation.page import write_page
     from .evaluation.terminal import print_evaluation
@@ -99,8 +99,8 @@ def _report(evaluation: Evaluation, console: Console, html: Path | None, json_fi
 def _report_comparison(
     first: Evaluation, second: Evaluation, console: Console, html: Path | None, json_file: Path | None
 ) -> None:
+    from mobile_vla_models.documents import write_json
     from mobile_vla_models.evaluation.compare import compare_episodes
-    from mobile_vla_models.evaluation.document import write_json
 
     from .evaluation.compare import compare_loops
     from .evaluation.page import write_comparison

@@ -1,8 +1,9 @@
-"""What people write and what is found in it: YAML read and checked, every finding named with its file and key."""
+"""Documents: YAML that people write, read and checked, every finding named; JSON and text, whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,3 +52,23 @@ def first_of(items: Sequence[str], most: int, separator: str = "; ") -> str:
     """The first items in one line, and how many more there are."""
     more = len(items) - most
     return separator.join(items[:most]) + (f"{separator}and {more} more" if more > 0 else "")
+
+
+def write_json(path: Path, document: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Write strict JSON (no NaN); see `write_text`.
+
+    Raises:
+        OSError: not writable.
+    """
+    write_text(path, json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its name, then rename: it is there complete or not at all.
+
+    Raises:
+        OSError: not writable.
+    """
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -52,9 +52,14 @@ class GoldenDifference:
     continuous: float
     binary: float
 
+    @property
+    def worst(self) -> float:
+        """Of both groups."""
+        return max(self.continuous, self.binary)
+
     def __str__(self) -> str:
         """In a line, for whoever starts the policy."""
-        return f"golden vectors reproduced within {max(self.continuous, self.binary):.1e} of each range"
+        return f"golden vectors reproduced within {self.worst:.1e} of each range"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mobile_vla_models.data.audit.document import write_text
+from mobile_vla_models.documents import write_text
 from mobile_vla_models.evaluation import rows as offline_rows
 from mobile_vla_models.policy_directory import CARD
 

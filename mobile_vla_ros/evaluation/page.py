@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from mobile_vla_models.data.audit.document import write_text
+from mobile_vla_models.documents import write_text
 from mobile_vla_models.evaluation.compare import DIFFERENCES, Difference, difference_rows
 from mobile_vla_models.evaluation.page import images, offline_section, page, table
 

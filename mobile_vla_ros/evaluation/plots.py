@@ -50,7 +50,7 @@ def driven_paths(loop: ClosedLoop) -> bytes:
     lines = -(-len(shown) // COLUMNS)
     figure = Figure(figsize=(2.5 * COLUMNS, 2.75 * lines), layout="constrained")
     panels = list(figure.subplots(lines, COLUMNS, squeeze=False).flat)
-    for axes, (score, room, result) in zip(panels, shown, strict=False):
+    for axes, (score, room, result) in zip(panels[: len(shown)], shown, strict=True):
         under = "" if score is loop.policy else f" ({score.name})"
         _draw_room(axes, loop.scenes[room], result, f"{room}{under}")
     for axes in panels[len(shown) :]:

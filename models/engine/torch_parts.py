@@ -67,7 +67,7 @@ class TorchParts:
         if model.clip is not None and model.clip.sees:
             self.towers = self._own(LeanClip(model.clip, clip_names(model.config)))
         self.fusion, self.head = self._own(LeanFusion(model)), self._own(LeanHead(model))
-        self.refresh()
+        self._kept.refresh()
 
     def _emulated(self, module: nn.Module) -> bool:
         return self._widen and is_emulated(plain_dtype(module), self._device)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from ..data.audit.document import write_text
 from .figures import Figure
 from .offline import Offline
 from .sensitivity import Sensitivity
@@ -34,15 +31,6 @@ def offline_document(offline: Offline) -> dict[str, Any]:
         "empty_sentence": offline.empty,
         "seed": offline.seed,
     }
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write strict JSON (no NaN) beside its name, then rename.
-
-    Raises:
-        OSError: not writable.
-    """
-    write_text(path, json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def _figure(figure: Figure, offline: Offline) -> dict[str, Any]:

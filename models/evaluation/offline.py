@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ..data.episode import Episode
+from ..data.windows import gate
 from ..errors import DataError
+from ..golden import Stepper
 from .counted import CONSTANTS, POLICY, Counted, Horizon, StopDelays
 from .figures import COPY_LAST, Figure
 from .measure import STOP_THRESHOLD, Answers, measure
 from .reference import Reference, look_up
-from .replay import Frames, Replay, Stepping, due, read_frames, refusal, replay
+from .replay import Frames, Replay, read_frames, refusal, replay
 from .sensitivity import Change, Sensitivity, measure_change, summarize
 from .statistics import bootstrap_counts
 from .wording import paraphrased, shuffled, swapped
@@ -68,7 +70,7 @@ class Offline:
         return bootstrap_counts(len(self.sources), self.seed)
 
 
-def evaluate_episodes(policy: Stepping, episodes: Sequence[Episode], seed: int = 0) -> Offline:
+def evaluate_episodes(policy: Stepper, episodes: Sequence[Episode], seed: int = 0) -> Offline:
     """Replay a policy over episodes, under their own words and under others.
 
     The constant that it is held against is fitted to these very episodes, as no policy is: their mean or their median
@@ -142,7 +144,7 @@ class _OtherWords:
         self._silence: str | None = None
         self.empty = ""
 
-    def instead(self, kind: str, number: int, policy: Stepping, frames: Frames) -> str | None:
+    def instead(self, kind: str, number: int, policy: Stepper, frames: Frames) -> str | None:
         """Other words of this kind; None where there are none, or none that the policy would hear."""
         rng = np.random.default_rng((self._seed, number))
         words: str | None
@@ -156,7 +158,7 @@ class _OtherWords:
             words = self._nearest_to_empty(policy, frames)
         return None if words is None or refusal(policy, frames, words) is not None else words
 
-    def _nearest_to_empty(self, policy: Stepping, frames: Frames) -> str:
+    def _nearest_to_empty(self, policy: Stepper, frames: Frames) -> str:
         if self._silence is None:
             reason = refusal(policy, frames, "")
             self._silence = "" if reason is None else NEXT_TO_EMPTY
@@ -168,12 +170,12 @@ class _OtherWords:
         return self._silence
 
 
-def _reference(policy: Stepping, episode: Episode) -> Reference:
+def _reference(policy: Stepper, episode: Episode) -> Reference:
     camera = policy.config.cameras[0]
     if camera not in episode.cameras:
         raise DataError(f"{episode.source}: no camera {camera} among {', '.join(episode.cameras)}")
     stamps = episode.cameras[camera].stamps
-    return look_up(episode, stamps[due(stamps, policy.config.dt)], policy.config)
+    return look_up(episode, stamps[gate(stamps, policy.config.dt)], policy.config)
 
 
 def _constants(references: Sequence[Reference]) -> dict[str, NDArray[np.float32]]:

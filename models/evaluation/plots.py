@@ -72,7 +72,9 @@ def change_by_words(offline: Offline) -> bytes | None:
     figure, panels = panes(1, width=2 * WIDTH)
     axes = panels[0]
     thick = 0.8 / len(offline.actions)
-    for row, (name, colour) in enumerate(zip(offline.actions, (FILL, ACCENT, INK, PALE), strict=False)):
+    colours = (FILL, ACCENT, INK, PALE)
+    for row, name in enumerate(offline.actions):
+        colour = colours[row % len(colours)]
         shares = []
         for found in kinds.values():
             changed, spread = found.changed[name].value, found.spread[name].value

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..action import STOP, ActionChunk
+from ..action import STOP
 from ..configuration import PolicyConfig
 from ..data.episode import Episode, Pictures
 from ..data.rows import measured
+from ..data.windows import gate
 from ..errors import DataError
+from ..golden import Stepper
 from ..preprocessing import resize
 
 GAP = 3.0  # in dt: frames further apart are not one history
 _AT_ONCE = 32  # frames decoded together
-
-
-class Stepping(Protocol):
-    """What is replayed: `VLAPolicy`, or anything with its methods."""
-
-    config: PolicyConfig
-
-    def reset(self) -> None:
-        """Forget the run."""
-
-    def step(
-        self,
-        rgb: NDArray[np.uint8],
-        instruction: str,
-        state: NDArray[np.float32] | None = None,
-        extra_cameras: Mapping[str, NDArray[np.uint8]] | None = None,
-    ) -> ActionChunk:
-        """Take one frame of the run."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +48,6 @@ class Replay:
     stop: NDArray[np.float32] | None
 
 
-def due(stamps: NDArray[np.float64], dt: float) -> NDArray[np.int64]:
-    """Rows of the frames that the node would give to a policy of step `dt`: those nearest to a grid of dt.
-
-    The grid begins anew after a gap.
-    """
-    rows: list[int] = []
-    next_due, last = -np.inf, -np.inf
-    for row, stamp in enumerate(stamps.tolist()):
-        if stamp <= last:
-            continue
-        interval, last = min(stamp - last, dt), stamp
-        # The next frame comes an interval later: this one is nearest if less than half of that is missing.
-        if stamp < next_due - interval / 2:
-            continue
-        rows.append(row)
-        next_due = (next_due if stamp < next_due + dt else stamp) + dt
-    return np.array(rows, dtype=np.int64)
-
-
 def read_frames(episode: Episode, config: PolicyConfig) -> Frames:
     """Decode the frames that the policy would have been given, each camera's newest one.
 
@@ -95,7 +58,7 @@ def read_frames(episode: Episode, config: PolicyConfig) -> Frames:
     if missing:
         raise DataError(f"{episode.source}: no camera {', '.join(missing)} among {', '.join(episode.cameras)}")
     first = episode.cameras[config.cameras[0]]
-    rows = due(first.stamps, config.dt)
+    rows = gate(first.stamps, config.dt)
     stamps = first.stamps[rows]
     pictures = {}
     for name in config.cameras:
@@ -105,7 +68,7 @@ def read_frames(episode: Episode, config: PolicyConfig) -> Frames:
     return Frames(stamps, pictures, _state(episode, stamps, config))
 
 
-def replay(policy: Stepping, frames: Frames, instruction: str) -> Replay:
+def replay(policy: Stepper, frames: Frames, instruction: str) -> Replay:
     """Run a policy over frames, one call of `step` each; its history begins anew after a gap.
 
     Raises:
@@ -130,7 +93,7 @@ def replay(policy: Stepping, frames: Frames, instruction: str) -> Replay:
     return Replay(np.stack(continuous), np.stack(stops) if stops else None)
 
 
-def refusal(policy: Stepping, frames: Frames, instruction: str) -> str | None:
+def refusal(policy: Stepper, frames: Frames, instruction: str) -> str | None:
     """Why the policy refuses to hear a sentence; None if it does not."""
     try:
         replay(policy, Frames(frames.stamps[:1], frames.pictures, frames.state), instruction)

@@ -102,7 +102,9 @@ class Checkpoint:
             state = torch.load(self._path, weights_only=True, map_location="cpu")
             if state["fingerprint"] != self._fingerprint:
                 raise DataError(f"{self._path} is of another configuration or other data; delete it to begin anew")
+            self._check_weights(state["weights"])
             if self._average is not None:
+                self._check_weights(state["average"])
                 set_model_state_dict(self._module, state["average"], options=_PARTIAL)
                 self._average.restart()
             set_model_state_dict(self._module, state["weights"], options=_PARTIAL)
@@ -112,3 +114,9 @@ class Checkpoint:
             return Progress(**state["progress"])
         except (KeyError, RuntimeError, TypeError, EOFError, UnpicklingError) as error:
             raise DataError(f"checkpoint {self._path} cannot be used; delete it to begin anew ({error})") from error
+
+    def _check_weights(self, stored: dict[str, Any]) -> None:
+        """What does not train is in no file, so that torch cannot be asked to be strict: what trains must be."""
+        differing = sorted(stored.keys() ^ get_model_state_dict(self._module, options=_WHOLE).keys())
+        if differing:
+            raise DataError(f"{self._path} holds other weights than those that train: {', '.join(differing[:5])}")

@@ -101,7 +101,7 @@ class FrameIndex:
     def __init__(self, timelines: Sequence[Timeline], config: PolicyConfig) -> None:
         self.timelines, self.config = timelines, config
         self.offsets = np.concatenate([[0], np.cumsum([len(timeline) for timeline in timelines])]).astype(np.int64)
-        pairs = zip(timelines, self.offsets, strict=False)
+        pairs = zip(timelines, self.offsets[:-1], strict=True)
         self.starts = np.concatenate([timeline.starts + offset for timeline, offset in pairs])
         self.mask = np.concatenate([timeline.labels.mask for timeline in timelines])
         self.continuous = np.concatenate([timeline.labels.continuous for timeline in timelines])

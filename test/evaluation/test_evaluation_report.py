@@ -13,8 +13,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from mobile_vla_models.data.configuration import Rosbag2Source
+from mobile_vla_models.documents import write_json
 from mobile_vla_models.evaluation.compare import compare_episodes
-from mobile_vla_models.evaluation.document import write_json
 from mobile_vla_ros.cli_evaluate import evaluate
 from mobile_vla_ros.evaluation.card import card_section, write_card
 from mobile_vla_ros.evaluation.closed_loop import ClosedLoop, Score

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ...engine.engine import TORCH
 from ...engine.parts import prepare, why_not_lean
 from ...engine.threads import choose_threads
+from ...golden import GoldenDifference
 from ...hashing import sha256_of
 from ...memory.process import ProcessMemory, process_memory
 from ...policy import VLAPolicy
@@ -78,7 +79,7 @@ class Report:
         parameters: their number.
         precisions: of each part.
         engine: that ran the steps.
-        golden: how well the golden vectors were reproduced, the greatest share of a range; None without any.
+        golden: how well the golden vectors were reproduced; None without any.
         tokens: of the decoder's sequence for a frame; None for a policy whose step is not lean.
         window: frames.
         machine: it was measured on.
@@ -95,7 +96,7 @@ class Report:
     parameters: int
     precisions: dict[str, str]
     engine: str
-    golden: float | None
+    golden: GoldenDifference | None
     tokens: int | None
     window: int
     machine: Machine
@@ -136,7 +137,7 @@ class Report:
             "parameters": self.parameters,
             "precision": self.precisions,
             "engine": self.engine,
-            "golden": self.golden,
+            "golden": None if self.golden is None else self.golden.worst,
             "tokens": self.tokens,
             "window": self.window,
             "machine": {**asdict(self.machine), "load": list(self.machine.load)},
@@ -262,13 +263,12 @@ def measure_policy(
                     comparison = compare_ways(policy, steps, done)
         finally:
             torch.set_num_threads(before)
-    golden = policy.golden_difference
     return Report(
         weights=weights,
         parameters=model.parameter_count(),
         precisions={part: precision.value for part, precision in part_precisions(model).items()},
         engine=policy.engine.describe(),
-        golden=None if golden is None else max(golden.continuous, golden.binary),
+        golden=policy.golden_difference,
         tokens=_tokens(policy),
         window=config.window,
         machine=_machine(model.device, threads, (load, _load())),

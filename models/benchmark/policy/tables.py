@@ -27,7 +27,7 @@ def print_report(report: Report, console: Console) -> None:
         highlight=False,
     )
     if report.golden is not None:
-        console.print(f"golden vectors reproduced within {report.golden:.1e} of each range", highlight=False)
+        console.print(str(report.golden), highlight=False)
     console.print(_stages(report))
     line = report.roofline
     rates = ", ".join(f"{name} {rate / 1e9:.1f}" for name, rate in line.rates.items())

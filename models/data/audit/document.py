@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
+from ... import documents
 from .run import Audit
 
 
@@ -25,11 +25,4 @@ def write_json(audit: Audit, path: Path) -> None:
     Raises:
         OSError: not writable.
     """
-    write_text(path, json.dumps(document(audit), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there complete or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    documents.write_json(path, document(audit))

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...documents import first_of
+from ...documents import first_of, write_text
 from ..episode import Episode
 from . import plots
-from .document import write_text
 from .figures import overall_rows
 from .flags import Flag
 from .run import Audit, EpisodeReport, Example

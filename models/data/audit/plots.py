@@ -93,7 +93,9 @@ def delays(audit: Audit) -> bytes | None:
     milliseconds = [delay.dead_time_s * 1e3 for delay in found]
     weights = [delay.confidence for delay in found]
     axes.hist(milliseconds, list(range(-300, 1001, 20)), weights=weights, color=FILL)
-    for delay, style in zip(audit.overall.delays.values(), ("-", "--", ":"), strict=False):
+    styles = ("-", "--", ":")
+    for number, delay in enumerate(audit.overall.delays.values()):
+        style = styles[number % len(styles)]
         label = f"{delay.channel}, all: {delay.dead_time_s * 1e3:.0f} ms"
         axes.axvline(delay.dead_time_s * 1e3, color=ACCENT, linestyle=style, linewidth=1.5, label=label)
     if audit.overall.delays:

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from recorded import CONFIG, NAMES, Numbered, Says, constant, recorded
 
 from mobile_vla_models.data.episode import Signal
+from mobile_vla_models.data.windows import gate
 from mobile_vla_models.errors import DataError
 from mobile_vla_models.evaluation.reference import look_up
-from mobile_vla_models.evaluation.replay import due, read_frames, refusal, replay
+from mobile_vla_models.evaluation.replay import read_frames, refusal, replay
 from mobile_vla_models.policy import VLAPolicy
 from mobile_vla_ros.control.gate import FrameGate
 
@@ -22,13 +23,13 @@ from mobile_vla_ros.control.gate import FrameGate
 )
 def test_frames_are_those_that_the_node_would_use(gaps: list[float], dt: float) -> None:
     stamps = np.cumsum(np.array(gaps))
-    gate, last, expected = FrameGate(dt), -1.0, []
+    node, last, expected = FrameGate(dt), -1.0, []
     for row, stamp in enumerate(stamps.tolist()):
         # The controller refuses a frame whose stamp does not advance.
-        if stamp > last and gate.take(stamp):
+        if stamp > last and node.take(stamp):
             expected.append(row)
         last = max(last, stamp)
-    assert due(stamps, dt).tolist() == expected
+    assert gate(stamps, dt).tolist() == expected
 
 
 def test_a_replay_is_what_the_policy_says_step_by_step(policy: VLAPolicy) -> None:
