@@ -88,13 +88,16 @@ def verify_gradients(
 def record(
     out: Annotated[Path, typer.Option(help="folder for the bags, one folder each")],
     bags: Annotated[int, typer.Option(min=1, help="recordings; those that are there already are kept")],
+    policy: Annotated[
+        Path | None, typer.Option(help="policy directory: it drives, the expert corrects it; else the expert drives")
+    ] = None,
     seed: Seed = 0,
     workers: Workers = 2,
 ) -> None:
-    """Record the expert in simulated rooms as rosbag2 bags."""
+    """Record the expert, or a policy and the expert's corrections, in simulated rooms as rosbag2 bags."""
     from .sim.record import record as run
 
-    summary = run(out, bags, seed, workers)
+    summary = run(out, bags, seed, workers, policy)
     Console().print(
         f"{summary.bags} bags written ({summary.tasks} instructions, {summary.seconds / 60:.1f} simulated min), "
         f"{summary.present} already there, {summary.discarded} drives discarded"

@@ -49,9 +49,9 @@ def evaluate(
     from mobile_vla_models.data.configuration import read_source_config
 
     from .evaluation.conditions import CONDITIONS
-    from .evaluation.episode import control_ticks
     from .evaluation.evaluation import Driving, evaluate_policy
     from .evaluation.series import Opening
+    from .sim.pilot import control_ticks
 
     # Hours of driving are not to end in a folder that is not there.
     missing = [path.parent for path in (html, json_file) if path is not None and not path.parent.is_dir()]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .control import Limits
 
 if TYPE_CHECKING:
+    from mobile_vla_models import VLAPolicy
     from mobile_vla_models.configuration import PolicyConfig
 
 
@@ -32,3 +34,19 @@ def base_limits(config: PolicyConfig) -> Limits:
             f"the policy takes cameras {list(config.cameras)} and state {names}: one camera is what there is"
         )
     return Limits.of(action.limits)
+
+
+def load_for_base(directory: Path, engine: str = "torch", device: str = "cpu") -> VLAPolicy:
+    """A policy to drive a wheeled base with.
+
+    Raises:
+        PolicyDirectoryError: it cannot be loaded, or drives something else.
+    """
+    from mobile_vla_models import PolicyDirectoryError, VLAPolicy
+
+    policy = VLAPolicy.from_pretrained(directory, device=device, engine=engine)
+    try:
+        base_limits(policy.config)
+    except ValueError as error:
+        raise PolicyDirectoryError(f"{directory} cannot drive the simulated robot: {error}") from error
+    return policy

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..control import ControllerConfig, DriveController, DriveState, Limits, PolicyStepper
-from ..control.plan import ActionPlan
+from ..control import DriveState, Limits
 from ..control.stepper import Policy
+from ..sim.pilot import CONTROL_HZ, Pilot, control_ticks
 from ..sim.scene import Scene, SceneObject
 from ..sim.task import REACHED_GAP, Outcome, Task, TaskMonitor, at_object, edge_gap
 from ..sim.world import World
 from .free_path import free_path
 
-CONTROL_HZ = 20.0
 FRAME_TICKS = 2  # control ticks per camera frame: 10 Hz
 PATH_TICKS = 4  # control ticks per point of the driven path
 LISTEN = 1.0  # s and a latency after the end: a robot may stand before its `stop` is confirmed
@@ -100,12 +99,7 @@ def run_episode(
     camera: Callable[[Picture], Picture] = as_seen,
     time_limit: float = 30.0,
 ) -> EpisodeResult:
-    """Drive one run.
-
-    The latency is that of a transport, such as a camera and a link: frames reach the policy every dt whatever it is,
-    several may be under way, and each plan comes `latency` after the stamp of its frame. The control core looks
-    commands up by time, as on the robot: the rows of a plan that are past when it comes are never driven. Its own
-    time-outs hold too: plans as old as its `plan_timeout` are not followed.
+    """Drive one run; `Pilot` says how the policy is called, and what a latency is.
 
     Args:
         policy: its history is reset.
@@ -122,23 +116,17 @@ def run_episode(
         ValueError: a latency that the loop cannot keep.
     """
     period, delay = 1.0 / CONTROL_HZ, control_ticks(latency)
-    controller = DriveController(limits, ControllerConfig(dt=dt, control_hz=CONTROL_HZ))
-    stepper = PolicyStepper(policy, dt)
-    policy.reset()
-    pending: list[tuple[int, ActionPlan]] = []
+    pilot = Pilot(policy, dt, limits, latency)
     with closing(World(scene)) as world:
         trip = _Trip(world, next((item for item in scene.objects if item.name == task.target), None))
         monitor = TaskMonitor(task, scene, world.pose, 0.0, time_limit)
-        number = controller.set_instruction(instruction, 0.0, 0.0)
+        pilot.instruct(instruction, 0)
         result: EpisodeResult | None = None
         tick, last_tick = 0, 0
         while True:
-            now = tick * period
-            if tick % FRAME_TICKS == 0 and controller.on_frame(now, now, now):
-                pending.append((tick + delay, stepper.step(camera(world.render()), now, instruction, number)))
-            while pending and pending[0][0] <= tick:
-                controller.accept(pending.pop(0)[1], now, now)
-            command = controller.command(now, now)
+            if tick % FRAME_TICKS == 0 and pilot.wants(tick):
+                pilot.see(camera(world.render()), tick)
+            command = pilot.command(tick)
             if command.state is DriveState.DONE:
                 trip.say_done()
             world.command(command.linear_x, command.angular_z)
@@ -153,18 +141,6 @@ def run_episode(
                     last_tick = tick + (delay + round(LISTEN / period) if stands else 0)
             if result is not None and (trip.said_done or tick >= last_tick):
                 return replace(result, said_done=trip.said_done, done_gap=trip.done_gap)
-
-
-def control_ticks(latency: float) -> int:
-    """A latency (s) in control ticks.
-
-    Raises:
-        ValueError: it is no whole number of them, or negative.
-    """
-    ticks = round(latency * CONTROL_HZ)
-    if ticks < 0 or abs(ticks / CONTROL_HZ - latency) > 1e-9:
-        raise ValueError(f"latency {latency} s must be a multiple of {1 / CONTROL_HZ} s, not negative")
-    return ticks
 
 
 class _Trip:

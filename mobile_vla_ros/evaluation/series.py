@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mobile_vla_models import PolicyDirectoryError, VLAPolicy
+from mobile_vla_models import VLAPolicy
 from mobile_vla_models.evaluation.threads import one_thread
 
 from ..control.stepper import Policy
-from ..drivable import base_limits
+from ..drivable import base_limits, load_for_base
 from ..sim.scene import Scene
 from ..sim.task import Task, episode_rng
 from .baselines import ConstantForward, untrained
@@ -55,12 +55,7 @@ class Opening:
         Raises:
             PolicyDirectoryError: it cannot be loaded, or drives something else.
         """
-        policy = self.load()
-        try:
-            base_limits(policy.config)
-        except ValueError as error:
-            raise PolicyDirectoryError(f"{self.directory} cannot drive the simulated robot: {error}") from error
-        return policy
+        return load_for_base(self.directory, self.engine, self.device)
 
 
 @dataclass(frozen=True)

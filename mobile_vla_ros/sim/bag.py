@@ -31,6 +31,8 @@ TOPICS: Final = {
     "/odom": "nav_msgs/msg/Odometry",
     "/instruction": "std_msgs/msg/String",
 }
+# In recordings of a policy that is corrected: what the expert would have commanded.
+EXPERT_TOPIC: Final = "/expert/cmd_vel"
 
 
 class BagWriter:
@@ -38,18 +40,23 @@ class BagWriter:
 
     The bag is not readable before the context is left without an error.
 
+    Args:
+        path: of the bag.
+        corrected: it also holds what the expert would have commanded.
+
     Raises:
         rosbags.rosbag2.WriterError: the directory exists already.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, corrected: bool = False) -> None:
         self._writer = Writer(path, version=8, storage_plugin=StoragePlugin.SQLITE3)
         self._types = get_typestore(Stores.ROS2_HUMBLE)
+        self._topics = {**TOPICS, EXPERT_TOPIC: TOPICS["/cmd_vel"]} if corrected else TOPICS
         self._connections: dict[str, Connection] = {}
 
     def __enter__(self) -> BagWriter:
         self._writer.open()
-        for topic, msgtype in TOPICS.items():
+        for topic, msgtype in self._topics.items():
             self._connections[topic] = self._writer.add_connection(topic, msgtype, typestore=self._types)
         return self
 
@@ -65,6 +72,10 @@ class BagWriter:
     def command(self, time: float, velocity: Velocity) -> None:
         """The speed commanded."""
         self._write("/cmd_vel", time, _twist(velocity))
+
+    def correction(self, time: float, velocity: Velocity) -> None:
+        """The speed that the expert would have commanded."""
+        self._write(EXPERT_TOPIC, time, _twist(velocity))
 
     def odometry(self, time: float, pose: Pose2D, velocity: Velocity) -> None:
         """Pose in the odometry frame and speed in the robot's frame."""
@@ -108,7 +119,7 @@ class BagWriter:
         self._write("/camera/camera_info", time, info)
 
     def _write(self, topic: str, time: float, message: object) -> None:
-        data = self._types.serialize_cdr(message, TOPICS[topic])
+        data = self._types.serialize_cdr(message, self._topics[topic])
         self._writer.write(self._connections[topic], _nanoseconds(time), data)
 
 

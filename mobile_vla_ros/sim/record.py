@@ -1,4 +1,7 @@
-"""Recordings of the expert: each bag is one room with a chain of tasks, driven one after the other."""
+"""Recordings of the expert: each bag is one room with a chain of tasks, driven one after the other.
+
+Either the expert drives, or a policy that the expert corrects; then the bag also says what the expert would have done.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,29 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.progress import Progress
 
+from ..drivable import base_limits, load_for_base
 from .bag import BagWriter
 from .base import ROBOT_RADIUS, Disturbance, Pose2D, wrap_angle
 from .expert import Expert
+from .pilot import CONTROL_HZ, Pilot
 from .scene import START_CLEARANCE, Scene, is_free, sample_free_pose, sample_scene
+from .takeover import Takeover
 from .task import Outcome, Task, TaskKind, TaskMonitor, episode_rng, sample_task, sentences
 from .world import World
 
+if TYPE_CHECKING:
+    from mobile_vla_models import VLAPolicy
+
 PARTIAL = ".partial"  # folder in which bags are written until they are complete
-COMMAND_PERIOD = 0.05  # s
+COMMAND_PERIOD = 1.0 / CONTROL_HZ  # s
 COMMANDS_PER_FRAME = 2
 INSTRUCTION_LEAD = 0.01  # s from an instruction to the first frame that it is for
 STAND_TIME = 1.2  # s of zero commands at a task's end
@@ -34,6 +45,7 @@ INTERRUPT_AFTER = (0.8, 4.0)  # s
 INTERRUPT_STOP_SHARE = 0.3  # of the interruptions say stop
 PUSHED_SHARE = 0.6  # of the runs to an object
 PUSH_INTERVAL = 4.0  # s, mean
+LATENCY_TICKS = 7  # a corrected policy's plans come 0 to 6 control periods after their frames
 
 
 @dataclass(frozen=True)
@@ -55,12 +67,24 @@ class RecordingSummary:
     discarded: int
 
 
-def record(out_dir: Path, bags: int, seed: int, workers: int = 1) -> RecordingSummary:
+def record(out_dir: Path, bags: int, seed: int, workers: int = 1, policy: Path | None = None) -> RecordingSummary:
     """Record bags number 0 to `bags - 1` of the series `seed` into `out_dir`, one directory each.
 
     A bag appears under its name when it is complete; one that is there already is not recorded again. The
     same seed gives the same bags, whatever the number of workers.
+
+    Args:
+        out_dir: folder of the bags.
+        bags: how many there are to be.
+        seed: of the series.
+        workers: processes.
+        policy: directory of one that drives, corrected by the expert; None: the expert drives.
+
+    Raises:
+        PolicyDirectoryError: the policy cannot be loaded, or drives something else than a wheeled base.
     """
+    if policy is not None:
+        load_for_base(policy)
     (out_dir / PARTIAL).mkdir(parents=True, exist_ok=True)
     missing = [index for index in range(bags) if not _bag_path(out_dir, seed, index).exists()]
     written = []
@@ -68,7 +92,7 @@ def record(out_dir: Path, bags: int, seed: int, workers: int = 1) -> RecordingSu
     context = multiprocessing.get_context("spawn")
     with Progress() as progress, ProcessPoolExecutor(workers, mp_context=context) as pool:
         bar = progress.add_task(f"recording into {out_dir}", total=len(missing))
-        jobs = [pool.submit(record_bag, out_dir, seed, index) for index in missing]
+        jobs = [pool.submit(record_bag, out_dir, seed, index, policy) for index in missing]
         try:
             for job in as_completed(jobs):
                 written.append(job.result())
@@ -84,18 +108,19 @@ def record(out_dir: Path, bags: int, seed: int, workers: int = 1) -> RecordingSu
     )
 
 
-def record_bag(out_dir: Path, seed: int, index: int) -> RecordingSummary:
-    """Record one bag; rooms in which the expert fails a task are discarded and drawn anew."""
+def record_bag(out_dir: Path, seed: int, index: int, policy: Path | None = None) -> RecordingSummary:
+    """Record one bag; rooms in which a task is failed are discarded and drawn anew."""
     final = _bag_path(out_dir, seed, index)
-    rng = episode_rng("record", seed, index)
+    rng = episode_rng("record" if policy is None else "correct", seed, index)
+    driver = None if policy is None else _opened(policy)
     discarded = 0
     while True:
         # A folder of its own: two recorders at work on the same series do not disturb each other.
         with TemporaryDirectory(dir=out_dir / PARTIAL) as folder:
             partial = Path(folder) / final.name
             try:
-                with BagWriter(partial) as bag:
-                    tasks, seconds = _drive_chain(bag, rng)
+                with BagWriter(partial, corrected=driver is not None) as bag:
+                    tasks, seconds = _drive_chain(bag, rng, driver)
             except _TaskFailedError:
                 discarded += 1
                 continue
@@ -116,17 +141,25 @@ def sample_start(rng: np.random.Generator, scene: Scene) -> Pose2D:
 
 
 class _TaskFailedError(Exception):
-    """The expert did not do what it was told."""
+    """What was told was not done."""
 
 
 class _Driver:
     """Drives task after task in one world and writes down what the robot sees and is told."""
 
-    def __init__(self, bag: BagWriter, world: World, scene: Scene, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        bag: BagWriter,
+        world: World,
+        scene: Scene,
+        rng: np.random.Generator,
+        policy: VLAPolicy | None,
+    ) -> None:
         self._bag = bag
         self._world = world
         self._scene = scene
         self._rng = rng
+        self._policy = policy
         self._tick = 0
 
     @property
@@ -149,6 +182,7 @@ class _Driver:
         """
         world, scene, start = self._world, self._scene, self.time
         expert = Expert(scene, task, world.pose)
+        takeover = None if self._policy is None else self._takeover(self._policy, task)
         monitor = TaskMonitor(task, scene, world.pose, start)
         pushes = _Pushes(self._rng, start) if task.target and self._rng.random() < PUSHED_SHARE else None
         self._bag.instruction(start - INSTRUCTION_LEAD, task.instruction)
@@ -158,10 +192,16 @@ class _Driver:
             if self._tick % COMMANDS_PER_FRAME == 0:
                 if done_since is None and self.time - start >= interrupt_after:
                     return False
-                self._bag.picture(self.time, world.render(), world.camera_info())
+                picture = world.render()
+                self._bag.picture(self.time, picture, world.camera_info())
                 visible = self._sees(task.target)
+                if takeover is not None:
+                    takeover.look(picture, self._tick)
             self._bag.odometry(self.time, world.pose, world.velocity)
             command = expert.command(self.time, world.pose, visible)
+            if takeover is not None:
+                self._bag.correction(self.time, command)
+                command = takeover.command(self._tick, world.pose, command, expert.done)
             self._bag.command(self.time, command)
             world.command(*command)
             if expert.done and done_since is None:
@@ -175,6 +215,13 @@ class _Driver:
             stood = done_since is not None and self.time - done_since >= STAND_TIME - 1e-6
             if outcome is Outcome.REACHED and stood and self._tick % COMMANDS_PER_FRAME == 0:
                 return True
+
+    def _takeover(self, policy: VLAPolicy, task: Task) -> Takeover:
+        latency = int(self._rng.integers(LATENCY_TICKS)) / CONTROL_HZ
+        pilot = Pilot(policy, policy.config.dt, base_limits(policy.config), latency)
+        takeover = Takeover(pilot, self._scene, task.target, self._rng)
+        takeover.instruct(task.instruction, self._tick)
+        return takeover
 
     def _sees(self, target: str | None) -> bool:
         if target is None:
@@ -207,7 +254,16 @@ class _Pushes:
         )
 
 
-def _drive_chain(bag: BagWriter, rng: np.random.Generator) -> tuple[int, float]:
+@cache
+def _opened(policy: Path) -> VLAPolicy:
+    """A process opens it once, and computes with one thread: the same seed gives the same bags."""
+    import torch
+
+    torch.set_num_threads(1)
+    return load_for_base(policy)
+
+
+def _drive_chain(bag: BagWriter, rng: np.random.Generator, policy: VLAPolicy | None) -> tuple[int, float]:
     """Three or four tasks in one new room; their number and the simulated time (s)."""
     scene = sample_scene(rng)
     scene = dataclasses.replace(scene, start_pose=sample_start(rng, scene))
@@ -215,7 +271,7 @@ def _drive_chain(bag: BagWriter, rng: np.random.Generator) -> tuple[int, float]:
     previous: str | None = None
     interrupted = False
     with closing(World(scene, seed=int(rng.integers(2**31)))) as world:
-        driver = _Driver(bag, world, scene, rng)
+        driver = _Driver(bag, world, scene, rng, policy)
         for number in range(count):
             task = _next_task(rng, scene, world.pose, previous, interrupted)
             breakable = number + 1 < count and rng.random() < INTERRUPTED_SHARE

@@ -14,7 +14,9 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import WriterError
 from rosbags.typesys import Stores, get_typestore
 
-from mobile_vla_ros.sim.bag import EPOCH, TOPICS, BagWriter
+from mobile_vla_models import PolicyDirectoryError
+from mobile_vla_ros.share import SHIPPED_POLICY, share_path
+from mobile_vla_ros.sim.bag import EPOCH, EXPERT_TOPIC, TOPICS, BagWriter
 from mobile_vla_ros.sim.base import ROBOT_RADIUS, Pose2D, Velocity
 from mobile_vla_ros.sim.record import STAND_TIME, record, sample_start
 from mobile_vla_ros.sim.scene import NAMES, is_free, sample_scene
@@ -38,7 +40,7 @@ class Message:
 
 def read(bag: Path) -> dict[str, list[Message]]:
     """Messages by topic, with the time received (s since the epoch of the bags)."""
-    messages: dict[str, list[Message]] = {topic: [] for topic in TOPICS}
+    messages: dict[str, list[Message]] = {topic: [] for topic in (*TOPICS, EXPERT_TOPIC)}
     with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
         for connection, time, raw in reader.messages():
             content = reader.deserialize(raw, connection.msgtype)
@@ -140,6 +142,27 @@ def test_recording_again_adds_what_is_missing_and_repeats_exactly(folder: Path, 
     first, again = read(folder / "seed5_00000"), read(tmp_path / "seed5_00000")
     np.testing.assert_array_equal(speeds(first[COMMAND]), speeds(again[COMMAND]))
     assert [m.content.data for m in first[INSTRUCTION]] == [m.content.data for m in again[INSTRUCTION]]
+
+
+def test_a_policy_is_corrected(tmp_path: Path) -> None:
+    summary = record(tmp_path, bags=1, seed=0, policy=share_path(SHIPPED_POLICY))
+    assert summary.bags == 1
+    messages = read(tmp_path / "seed0_00000")
+    driven, corrections = speeds(messages[COMMAND]), speeds(messages[EXPERT_TOPIC])
+    assert [m.time for m in messages[COMMAND]] == [m.time for m in messages[EXPERT_TOPIC]]
+    # It drives as the expert would, nearly; and its tasks end with the expert's.
+    apart = np.abs(driven - corrections).max(axis=1)
+    assert (apart > 1e-3).mean() > 0.3
+    assert np.median(apart) < 0.3
+    standing = round(STAND_TIME / 0.05) - 1
+    assert not driven[-standing:].any()
+    assert not corrections[-standing:].any()
+
+
+def test_a_policy_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(PolicyDirectoryError, match="nowhere"):
+        record(tmp_path, bags=1, seed=0, policy=tmp_path / "nowhere")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_starts_are_free_and_of_all_kinds() -> None:
