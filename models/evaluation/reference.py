@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..configuration import PolicyConfig
 from ..data.episode import Episode
+from ..data.windows import label_chunks
 
-GAP = 3.0  # in median periods of the commands: what lies in a longer silence is not known
 _GRACE = 1e-6  # s: stamps on one grid must not be told apart by rounding
 
 
@@ -34,38 +34,24 @@ class Reference:
 
 
 def look_up(episode: Episode, stamps: NDArray[np.float64], config: PolicyConfig) -> Reference:
-    """Interpolate an episode's commands for frames with these stamps (s).
+    """The commands that a policy would be trained to give for frames with these stamps (s).
 
-    Past the end of an episode whose task is done the robot goes on standing: there the command is zero, and known.
+    But past the end of an episode whose task is done the robot goes on standing: there the command is zero, and known.
 
     Raises:
         DataError: an action of the spec was not recorded.
     """
-    commands = episode.actions.columns([action.name for action in config.action.continuous])
-    given = episode.actions.stamps
-    times = stamps[:, None] + np.arange(config.chunk) * config.dt
+    labels = label_chunks(episode, stamps, config)
     finished = episode.done_since < episode.end
-    longest = GAP * float(np.median(np.diff(given))) if len(given) > 1 else 0.0
-    after = np.searchsorted(given, times - _GRACE)
-    before = np.maximum(after - 1, 0)
-    at_hand = np.minimum(after, len(given) - 1)
-    on_one = np.abs(given[at_hand] - times) <= _GRACE
-    silent = np.where(after == 0, given[0] - times, given[at_hand] - given[before]) > longest
-    past = after == len(given)
-    still = finished & past
-    values = np.where(still[..., None], 0.0, _interpolated(times, given, commands))
-    one_before = _interpolated(stamps - config.dt, given, commands)
-    began = stamps - config.dt >= given[0] - _GRACE
+    stands = finished & (stamps[:, None] + np.arange(config.chunk) * config.dt >= episode.end)
+    commands, given = episode.actions, stamps - config.dt
+    columns = commands.columns([action.name for action in config.action.continuous])
+    one_before = np.stack([np.interp(given, commands.stamps, column) for column in columns.T], axis=-1)
+    began = given >= commands.stamps[0] - _GRACE
     return Reference(
-        continuous=values.astype(np.float32),
-        known=still | (~past & (on_one | ~silent)),
+        continuous=np.where(stands[..., None], np.float32(0.0), labels.continuous),
+        known=stands | labels.mask,
         done=(stamps >= episode.done_since - _GRACE) & finished,
         last=np.where(began[:, None], one_before, 0.0).astype(np.float32),
         done_since=episode.done_since if finished else None,
     )
-
-
-def _interpolated(
-    times: NDArray[np.float64], stamps: NDArray[np.float64], values: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    return np.stack([np.interp(times, stamps, column) for column in values.T], axis=-1)
