@@ -1,3 +1,5 @@
+import array
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ pytest.importorskip("sensor_msgs")
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image
 
-from mobile_vla_ros.images import ImageError, check, to_image, to_rgb
+from mobile_vla_ros.images import ImageError, check, digest, to_image, to_rgb
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -56,12 +58,140 @@ def test_the_last_row_needs_no_padding() -> None:
     np.testing.assert_array_equal(to_rgb(message), RGB)
 
 
-@pytest.mark.parametrize("encoding", ["yuv422", "16UC1", "bayer_rggb8", "", "RGB8"])
+# What a camera sees, RGB: each colour fills a 4 x 4 block, so that every encoding can tell them apart.
+COLOURS = np.array(
+    [[[200, 40, 30], [30, 180, 50]], [[40, 60, 210], [120, 120, 120]], [[230, 220, 60], [20, 20, 20]]], np.uint8
+)
+BLOCKS = COLOURS.repeat(4, axis=0).repeat(4, axis=1)
+
+
+def yuv(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """BT.601 of limited range, from its definition."""
+    red, green, blue = np.moveaxis(rgb / 255.0, -1, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    parts = [16 + 219 * luma, 128 + 112 * (blue - luma) / 0.886, 128 + 112 * (red - luma) / 0.701]
+    return np.rint(np.stack(parts, axis=-1)).astype(np.uint8)
+
+
+def rows_of(encoding: str, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The rows of bytes that a camera sends."""
+    y, u, v = np.moveaxis(yuv(rgb), -1, 0)
+    height, width = y.shape
+    if encoding in ("nv12", "nv21"):
+        pairs = np.stack([u, v] if encoding == "nv12" else [v, u], axis=-1)[::2, ::2]
+        return np.concatenate([y, pairs.reshape(height // 2, width)])
+    pixels = np.empty((height, width // 2, 4), np.uint8)
+    places = {"uyvy": (1, 3, 0, 2), "yuyv": (0, 2, 1, 3)}[
+        {"yuv422": "uyvy", "yuv422_yuy2": "yuyv"}.get(encoding, encoding)
+    ]
+    for place, values in zip(places, (y[:, ::2], y[:, 1::2], u[:, ::2], v[:, ::2]), strict=True):
+        pixels[:, :, place] = values
+    return pixels.reshape(height, 2 * width)
+
+
+def mosaic(pattern: str, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What a sensor sees behind filters of these colours: row 0 column 0, row 0 column 1, row 1 column 0, ..."""
+    seen = np.empty(rgb.shape[:2], np.uint8)
+    for number, colour in enumerate(pattern):
+        row, column = divmod(number, 2)
+        seen[row::2, column::2] = rgb[row::2, column::2, "rgb".index(colour)]
+    return seen
+
+
+def sent(encoding: str, rows: NDArray[np.uint8], size: tuple[int, int], padding: int = 0) -> Image:
+    """A message of a picture of size (height, width)."""
+    padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=99)
+    data = array.array("B", padded.tobytes())
+    return Image(height=size[0], width=size[1], encoding=encoding, step=padded.shape[1], data=data)
+
+
+YUV = ["uyvy", "yuv422", "yuyv", "yuv422_yuy2", "nv12", "nv21"]
+BAYER = ["rggb", "bggr", "gbrg", "grbg"]
+
+
+@pytest.mark.parametrize("padding", [0, 2, 5])
+@pytest.mark.parametrize("encoding", YUV)
+def test_yuv_gives_the_colours_that_were_seen(encoding: str, padding: int) -> None:
+    message = sent(encoding, rows_of(encoding, BLOCKS), BLOCKS.shape[:2], padding)
+    message.data = message.data[: len(message.data) - padding]  # the last row needs no padding
+    check(message)
+    picture = to_rgb(message)
+    assert picture.flags.c_contiguous
+    assert np.abs(picture.astype(int) - BLOCKS).max() <= 3  # 8 bits each way
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+@pytest.mark.parametrize("pattern", BAYER)
+def test_a_mosaic_gives_the_colours_that_were_seen(pattern: str, padding: int) -> None:
+    message = sent(f"bayer_{pattern}8", mosaic(pattern, BLOCKS), BLOCKS.shape[:2], padding)
+    check(message)
+    picture = to_rgb(message)
+    for row, column in np.ndindex(COLOURS.shape[:2]):  # the pixels next to another colour are mixed
+        inner = picture[4 * row + 1 : 4 * row + 3, 4 * column + 1 : 4 * column + 3]
+        np.testing.assert_array_equal(inner, np.broadcast_to(COLOURS[row, column], (2, 2, 3)))
+
+
+@pytest.mark.parametrize("pattern", BAYER)
+def test_a_mosaic_of_odd_size_is_one_colour_to_its_edges(pattern: str) -> None:
+    plain = np.broadcast_to(COLOURS[0, 0], (5, 3, 3))
+    np.testing.assert_array_equal(to_rgb(sent(f"bayer_{pattern}8", mosaic(pattern, plain), (5, 3))), plain)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "size", "expected"),
+    [
+        ("uyvy", (4, 5), "5 x 4 uyvy pixels: expected multiples of 2 x 1"),
+        ("yuv422_yuy2", (4, 5), "expected multiples of 2 x 1"),
+        ("nv12", (4, 5), "5 x 4 nv12 pixels: expected multiples of 2 x 2"),
+        ("nv21", (5, 4), "4 x 5 nv21 pixels: expected multiples of 2 x 2"),
+        ("bayer_rggb8", (4, 2), "2 x 4 bayer_rggb8 pixels: expected at least 3 x 3"),
+        ("bayer_grbg8", (2, 4), "4 x 2 bayer_grbg8 pixels: expected at least 3 x 3"),
+    ],
+)
+def test_a_size_that_the_encoding_cannot_have_is_refused(encoding: str, size: tuple[int, int], expected: str) -> None:
+    message = sent(encoding, np.zeros((2 * size[0], 2 * size[1]), np.uint8), size)
+    for use in (check, to_rgb):
+        with pytest.raises(ImageError, match=expected):
+            use(message)
+
+
+@pytest.mark.parametrize("encoding", [*YUV, *(f"bayer_{pattern}8" for pattern in BAYER)])
+def test_data_that_lack_a_byte_and_a_step_that_lacks_one_are_refused(encoding: str) -> None:
+    rows = rows_of(encoding, BLOCKS) if encoding in YUV else mosaic(encoding[6:10], BLOCKS)
+    short = sent(encoding, rows, BLOCKS.shape[:2])
+    short.data = short.data[:-1]
+    narrow = sent(encoding, rows, BLOCKS.shape[:2])
+    narrow.step -= 1
+    for use in (check, to_rgb):
+        with pytest.raises(ImageError, match=f"image has {rows.size - 1} bytes: {len(rows)} rows of step"):
+            use(short)
+        with pytest.raises(ImageError, match=f"step is {rows.shape[1] - 1} bytes: 8 {encoding} pixels need"):
+            use(narrow)
+
+
+@pytest.mark.parametrize("encoding", ["bayer_rggb16", "rgb16", "", "RGB8"])
 def test_another_encoding_is_refused_by_name(encoding: str) -> None:
     message = message_of("rgb8", RGB)
     message.encoding = encoding
     for use in (check, to_rgb):
         with pytest.raises(ImageError, match=f"encoding '{encoding}' is not supported; expected one of rgb8, bgr8"):
+            use(message)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "reason"),
+    [
+        ("mono16", "which of its values is white"),
+        ("16UC1", "depth in mm, not a picture"),
+        ("8UC3", "not what they mean"),
+        ("nv24", "OpenCV has no conversion"),
+    ],
+)
+def test_an_encoding_that_means_something_else_is_refused_with_the_reason(encoding: str, reason: str) -> None:
+    message = message_of("rgb8", RGB)
+    message.encoding = encoding
+    for use in (check, to_rgb):
+        with pytest.raises(ImageError, match=rf"'{encoding}' is not supported \(.*{reason}.*\); expected one of rgb8"):
             use(message)
 
 
@@ -134,3 +264,19 @@ def test_a_picture_goes_into_a_message_and_back() -> None:
 def test_what_is_no_picture_goes_into_no_message(picture: NDArray[np.uint8]) -> None:
     with pytest.raises(ImageError, match=r"expected uint8 \(height, width, 3\)"):
         to_image(picture, Time(), "camera")
+
+
+@given(st.data())
+def test_one_changed_byte_anywhere_changes_the_digest(data: st.DataObject) -> None:
+    frame = message_of("bgr8", RGB, padding=3)
+    same = message_of("bgr8", RGB, padding=3)
+    same.header.stamp.sec = 9
+    assert digest(same) == digest(frame)
+    place = data.draw(st.integers(0, len(frame.data) - 1))
+    same.data[place] ^= data.draw(st.integers(1, 255))
+    assert digest(same) != digest(frame)
+
+
+def test_the_digest_of_a_compressed_frame_is_of_its_data() -> None:
+    assert digest(compressed(".png")) == digest(compressed(".png"))
+    assert digest(compressed(".png")) != digest(compressed(".png", RGB[::-1].copy()))

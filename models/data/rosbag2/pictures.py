@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...images import to_rgb
 from ..instants import seconds
-from .decode import decode
 from .reader import Bag, header_stamp, message, use_bag
 
 # Frames left out between two that are read together: to go on is cheaper than to look up the next.
@@ -75,7 +75,7 @@ class BagPictures:
             if row is None:
                 continue
             try:
-                yield row, decode(message(connection, raw))
+                yield row, to_rgb(message(connection, raw))
             except ValueError as error:
                 raise DataError(f"{self.path}: {self.topic} at {received * 1e-9:.3f} s: {error}") from error
         if missing:

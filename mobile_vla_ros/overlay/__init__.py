@@ -1,0 +1,7 @@
+"""The camera's picture with what the robot is about to do drawn into it. No ROS here."""
+
+from .camera import Camera
+from .draw import draw
+from .drive import Drive
+
+__all__ = ["Camera", "Drive", "draw"]
