@@ -78,7 +78,7 @@ def record(out_dir: Path, bags: int, seed: int, workers: int = 1, policy: Path |
         bags: how many there are to be.
         seed: of the series.
         workers: processes.
-        policy: directory of one that drives, corrected by the expert; None: the expert drives.
+        policy: directory of one that drives to objects, corrected by the expert; None: the expert drives.
 
     Raises:
         PolicyDirectoryError: the policy cannot be loaded, or drives something else than a wheeled base.
@@ -182,7 +182,8 @@ class _Driver:
         """
         world, scene, start = self._world, self._scene, self.time
         expert = Expert(scene, task, world.pose)
-        takeover = None if self._policy is None else self._takeover(self._policy, task)
+        # How far a turn has come is told by the last seconds alone: held up on the way, nobody could say.
+        takeover = self._takeover(self._policy, task) if self._policy is not None and task.target else None
         monitor = TaskMonitor(task, scene, world.pose, start)
         pushes = _Pushes(self._rng, start) if task.target and self._rng.random() < PUSHED_SHARE else None
         self._bag.instruction(start - INSTRUCTION_LEAD, task.instruction)
@@ -199,8 +200,9 @@ class _Driver:
                     takeover.look(picture, self._tick)
             self._bag.odometry(self.time, world.pose, world.velocity)
             command = expert.command(self.time, world.pose, visible)
-            if takeover is not None:
+            if self._policy is not None:
                 self._bag.correction(self.time, command)
+            if takeover is not None:
                 command = takeover.command(self._tick, world.pose, command, expert.done)
             self._bag.command(self.time, command)
             world.command(*command)
