@@ -36,14 +36,23 @@ def base_limits(config: PolicyConfig) -> Limits:
     return Limits.of(action.limits)
 
 
-def load_for_base(directory: Path, engine: str = "torch", device: str = "cpu") -> VLAPolicy:
+def load_for_base(directory: Path, engine: str = "torch", device: str = "cpu", threads: int | None = None) -> VLAPolicy:
     """A policy to drive a wheeled base with.
+
+    Args:
+        directory: of the policy.
+        engine: that computes its steps.
+        device: torch device.
+        threads: that torch computes with in this process from now on; None: as many as before.
 
     Raises:
         PolicyDirectoryError: it cannot be loaded, or drives something else.
     """
     from mobile_vla_models import PolicyDirectoryError, VLAPolicy
+    from mobile_vla_models.engine.threads import use_threads
 
+    if threads is not None:
+        use_threads(threads)
     policy = VLAPolicy.from_pretrained(directory, device=device, engine=engine)
     try:
         base_limits(policy.config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..control import ActionPlan, Command, ControllerConfig, DriveController, Limits, PolicyStepper
+from ..control import ActionPlan, ActionRange, Command, ControllerConfig, DriveController, Limits, PolicyStepper
 from ..control.stepper import Policy
 
 CONTROL_HZ = 20.0
@@ -31,7 +31,9 @@ class Pilot:
 
     def __init__(self, policy: Policy, dt: float, limits: Limits, latency: float) -> None:
         self._delay = control_ticks(latency)
-        self._controller = DriveController(limits, ControllerConfig(dt=dt, control_hz=CONTROL_HZ))
+        config = ControllerConfig(dt=dt, control_hz=CONTROL_HZ)
+        self._controller = DriveController(limits, config, ActionRange.unbounded())
+        self._controller.arm(0.0, 0.0)
         self._stepper = PolicyStepper(policy, dt)
         self._pending: list[tuple[int, ActionPlan]] = []
         self._instruction = 0

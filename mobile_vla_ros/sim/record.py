@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 from rich.progress import Progress
 
+from ..control.stepper import Policy
 from ..drivable import base_limits, load_for_base
 from .bag import BagWriter
 from .base import ROBOT_RADIUS, Disturbance, Pose2D, wrap_angle
@@ -28,9 +29,6 @@ from .scene import START_CLEARANCE, Scene, is_free, sample_free_pose, sample_sce
 from .takeover import Takeover
 from .task import Outcome, Task, TaskKind, TaskMonitor, episode_rng, sample_task, sentences
 from .world import World
-
-if TYPE_CHECKING:
-    from mobile_vla_models import VLAPolicy
 
 PARTIAL = ".partial"  # folder in which bags are written until they are complete
 COMMAND_PERIOD = 1.0 / CONTROL_HZ  # s
@@ -46,6 +44,14 @@ INTERRUPT_STOP_SHARE = 0.3  # of the interruptions say stop
 PUSHED_SHARE = 0.6  # of the runs to an object
 PUSH_INTERVAL = 4.0  # s, mean
 LATENCY_TICKS = 7  # a corrected policy's plans come 0 to 6 control periods after their frames
+
+
+class BasePolicy(Policy, Protocol):
+    """A policy that drives a wheeled base; `mobile_vla_models.VLAPolicy` is one."""
+
+    @property
+    def config(self) -> Any:
+        """Has `dt` (s), and what `base_limits` reads."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,7 @@ class _Driver:
         world: World,
         scene: Scene,
         rng: np.random.Generator,
-        policy: VLAPolicy | None,
+        policy: BasePolicy | None,
     ) -> None:
         self._bag = bag
         self._world = world
@@ -218,7 +224,7 @@ class _Driver:
             if outcome is Outcome.REACHED and stood and self._tick % COMMANDS_PER_FRAME == 0:
                 return True
 
-    def _takeover(self, policy: VLAPolicy, task: Task) -> Takeover:
+    def _takeover(self, policy: BasePolicy, task: Task) -> Takeover:
         latency = int(self._rng.integers(LATENCY_TICKS)) / CONTROL_HZ
         pilot = Pilot(policy, policy.config.dt, base_limits(policy.config), latency)
         takeover = Takeover(pilot, self._scene, task.target, self._rng)
@@ -257,15 +263,12 @@ class _Pushes:
 
 
 @cache
-def _opened(policy: Path) -> VLAPolicy:
+def _opened(policy: Path) -> BasePolicy:
     """A process opens it once, and computes with one thread: the same seed gives the same bags."""
-    import torch
-
-    torch.set_num_threads(1)
-    return load_for_base(policy)
+    return load_for_base(policy, threads=1)
 
 
-def _drive_chain(bag: BagWriter, rng: np.random.Generator, policy: VLAPolicy | None) -> tuple[int, float]:
+def _drive_chain(bag: BagWriter, rng: np.random.Generator, policy: BasePolicy | None) -> tuple[int, float]:
     """Three or four tasks in one new room; their number and the simulated time (s)."""
     scene = sample_scene(rng)
     scene = dataclasses.replace(scene, start_pose=sample_start(rng, scene))
