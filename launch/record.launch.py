@@ -1,0 +1,99 @@
+"""Demonstrations for training: camera, commands, odometry and the instruction into a rosbag2 recording.
+
+ros2 launch mobile_vla_ros record.launch.py joystick:=true
+"""
+
+from datetime import datetime
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments, start the recorder and, where wanted, the joystick."""
+    config = PathJoinSubstitution([FindPackageShare("mobile_vla_ros"), "config", "robot", "teleop_joy.yaml"])
+    with_joystick = IfCondition(LaunchConfiguration("joystick"))
+    clock = {"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("out", default_value="recordings", description="folder; each run makes one in it"),
+            DeclareLaunchArgument(
+                "storage", default_value="mcap", choices=["mcap", "sqlite3"], description="format of the recording"
+            ),
+            DeclareLaunchArgument("namespace", default_value="", description="of all topics"),
+            DeclareLaunchArgument(
+                "images", default_value="camera/image_raw", description="camera topics, separated by spaces"
+            ),
+            DeclareLaunchArgument(
+                "compressed",
+                default_value="true",
+                choices=["true", "false"],
+                description="record what image_transport publishes on the camera topics' /compressed",
+            ),
+            DeclareLaunchArgument("camera_info", default_value="camera/camera_info", description="camera_info topics"),
+            DeclareLaunchArgument("cmd_vel", default_value="cmd_vel", description="what the base is commanded"),
+            DeclareLaunchArgument("odom", default_value="odom", description="odometry topic"),
+            DeclareLaunchArgument("instruction", default_value="instruction", description="the sentence's topic"),
+            DeclareLaunchArgument("extra", default_value="", description="more topics, separated by spaces"),
+            DeclareLaunchArgument(
+                "use_sim_time", default_value="false", choices=["true", "false"], description="time from /clock"
+            ),
+            DeclareLaunchArgument(
+                "joystick",
+                default_value="false",
+                choices=["true", "false"],
+                description="drive with a joystick (packages joy and teleop_twist_joy)",
+            ),
+            DeclareLaunchArgument("joystick_params_file", default_value=config, description="of teleop_twist_joy"),
+            DeclareLaunchArgument(
+                "joystick_cmd_vel", default_value="cmd_vel", description="of the joystick; cmd_vel_joy before twist_mux"
+            ),
+            Node(
+                package="joy",
+                executable="joy_node",
+                namespace=LaunchConfiguration("namespace"),
+                parameters=[clock],
+                condition=with_joystick,
+            ),
+            Node(
+                package="teleop_twist_joy",
+                executable="teleop_node",
+                name="teleop_twist_joy_node",
+                namespace=LaunchConfiguration("namespace"),
+                parameters=[LaunchConfiguration("joystick_params_file"), clock],
+                remappings=[("cmd_vel", LaunchConfiguration("joystick_cmd_vel"))],
+                condition=with_joystick,
+            ),
+            OpaqueFunction(function=_recorder),
+        ]
+    )
+
+
+def _recorder(context: LaunchContext) -> list[ExecuteProcess]:
+    """`ros2 bag record`, into a new folder named by the time."""
+    given = context.launch_configurations
+    folder = Path(given["out"])
+    folder.mkdir(parents=True, exist_ok=True)  # the recorder makes only the last one
+    suffix = "/compressed" if given["compressed"] == "true" else ""
+    names = [f"{name}{suffix}" for name in given["images"].split()]
+    for argument in ("camera_info", "cmd_vel", "odom", "instruction", "extra"):
+        names += given[argument].split()
+    # Absolute, since the recorder runs in no namespace; positional, as Humble knows no --topics.
+    prefix = f"/{given['namespace'].strip('/')}".rstrip("/")
+    topics = [name if name.startswith("/") else f"{prefix}/{name}" for name in names]
+    bag = folder / f"{datetime.now():%Y-%m-%dT%H-%M-%S}"
+    clock = ["--use-sim-time"] if given["use_sim_time"] == "true" else []
+    return [
+        ExecuteProcess(
+            cmd=["ros2", "bag", "record", *topics, "--storage", given["storage"], "--output", str(bag), *clock],
+            output="screen",
+            # A recording without its metadata.yaml is not readable: writing what is cached may take longer than 5 s.
+            sigterm_timeout="30",
+        )
+    ]

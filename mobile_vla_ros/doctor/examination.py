@@ -1,0 +1,76 @@
+"""All checks, in the order in which their findings explain each other."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import gather
+from .finding import Finding
+from .gpu import check_onnx_gpu, check_torch_gpu
+from .machine import FRAME, check_board, check_disk, check_memory, check_socket_buffers
+from .policy import check_policy
+from .probe import probe
+from .ros import check_ros
+from .software import PACKAGES, check_packages, check_python
+from .topics import check_camera, check_clock, check_command
+
+
+@dataclass(frozen=True)
+class Robot:
+    """What the robot's topics are called, and how they are to be watched; see `observe.observe`."""
+
+    namespace: str
+    image: str
+    compressed: bool
+    command: str
+    stamped: bool
+    use_sim_time: bool
+    seconds: float
+
+
+def examine(policy: Path | None, device: str, engine: str, robot: Robot | None) -> list[Finding]:
+    """Check this machine.
+
+    Args:
+        policy: policy directory; None: no policy is loaded.
+        device: torch device.
+        engine: that computes the policy's steps.
+        robot: whose topics are watched; None: none are.
+    """
+    packages = probe(tuple(PACKAGES))
+    hardware, ros = gather.gpu_hardware(), gather.ros_facts()
+    findings = [check_python(sys.version_info[:2]), *check_packages(packages), *check_ros(ros)]
+    findings += [check_torch_gpu(packages["torch"], hardware)]
+    onnx = check_onnx_gpu(packages["onnxruntime"], hardware)
+    findings += [] if onnx is None else [onnx]
+    findings += check_board(gather.board())
+    findings += check_memory(*gather.memory_facts())
+    findings += [check_disk(shutil.disk_usage(Path.home()).free, str(Path.home()))]
+    dt = None
+    if policy is not None:
+        loaded, dt = check_policy(policy, device, engine)
+        findings += loaded
+    frame = FRAME
+    if robot is not None and not ros.problem:
+        seen, frame = _watch(robot, dt)
+        findings += seen
+    buffers = gather.rmem_max()
+    if buffers is not None:
+        findings.append(check_socket_buffers(buffers, frame))
+    return findings
+
+
+def _watch(robot: Robot, dt: float | None) -> tuple[list[Finding], int]:
+    """Findings on the topics, and the bytes of a raw picture."""
+    from .observe import observe  # needs rclpy
+
+    seen = observe(robot.namespace, robot.image, robot.compressed, robot.command, robot.use_sim_time, robot.seconds)
+    clock = check_clock(robot.use_sim_time, seen.clocks, seen.now)
+    findings = [] if clock is None else [clock]
+    findings += check_camera(seen.camera, dt)
+    findings.append(check_command(seen.command, robot.stamped, seen.command_publishers, seen.command_listeners))
+    raw = [] if robot.compressed else [frame.size for frame in seen.camera.frames]
+    return findings, max(raw, default=FRAME)
