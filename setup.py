@@ -35,7 +35,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (str(SHARE), ["package.xml"]),
-        *share_files("launch", "config", "policies"),
+        *share_files("launch", "config", "policies", "systemd"),
     ],
     zip_safe=False,
     install_requires=["setuptools", "numpy>=1.26", "PyYAML"],
@@ -54,7 +54,8 @@ setup(
         ],
         # A robot that runs an export needs onnxruntime (on a Jetson NVIDIA's onnxruntime-gpu) alone.
         "onnx": ["onnx", "onnx-ir>=0.1", "onnxruntime", "onnxscript"],
-        "train": ["av>=17", "h5py", "peft", "pyarrow", "rich", "rosbags>=0.11", "tensorboard", "typer"],
+        # matplotlib: the pages of `mobile-vla data audit` and `mobile-vla evaluate`.
+        "train": ["av>=17", "h5py", "matplotlib", "peft", "pyarrow", "rich", "rosbags>=0.11", "tensorboard", "typer"],
         "sim": [
             "av",
             "matplotlib",

@@ -6,7 +6,6 @@ Each subcommand calls one function of the packages; torch and the simulator are 
 from __future__ import annotations
 
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,8 @@ from rich.markup import escape
 
 from mobile_vla_models import MobileVLAError
 
-from . import cli_benchmark, cli_convert, cli_data, cli_evaluate
+from . import cli_benchmark, cli_convert, cli_data, cli_doctor, cli_evaluate, cli_export
+from .cli_options import EngineName
 from .demo.errors import DemoError
 from .sim.gl import RendererError
 
@@ -32,21 +32,11 @@ app.add_typer(cli_convert.app, name="convert")
 app.add_typer(cli_data.app, name="data")
 app.command()(cli_benchmark.benchmark_node)
 app.command()(cli_benchmark.benchmark_training)
+app.command()(cli_doctor.doctor)
 app.command()(cli_evaluate.evaluate)
-
-
-class ExportDtype(str, Enum):
-    """A precision of an export by its name."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
-
+app.command()(cli_export.export)
 
 Seed = Annotated[int, typer.Option(min=0, help="of the random series; the same seed gives the same result")]
-EngineName = Annotated[
-    str, typer.Option("--engine", help="torch, torch-compile, torch-cuda-graphs (CUDA), or onnx for an export")
-]
 Workers = Annotated[int, typer.Option(min=1, help="processes")]
 
 
@@ -137,25 +127,6 @@ def assemble(
     card = f"# An untrained policy\n\nPretrained: {parts}. All else is random.\n"
     policy.save_pretrained(out_dir, training, card)
     Console().print(f"untrained policy of {policy.model.parameter_count():,} parameters written to {out_dir}")
-
-
-@app.command()
-def export(
-    policy: Annotated[Path, typer.Argument(help="policy directory, not quantised")],
-    *,
-    dtype: Annotated[ExportDtype, typer.Option(help="of the towers; int8 is for CPUs")] = ExportDtype.FP32,
-    out: Annotated[
-        Path | None, typer.Option(help="folder to write; `onnx` in the policy directory if not given")
-    ] = None,
-) -> None:
-    """Write a policy's step as ONNX graphs, for `engine: onnx`."""
-    from rich.progress import Progress
-
-    from mobile_vla_models.engine.onnx_export import export as run
-
-    with Progress(transient=True) as progress:
-        folder = run(policy, dtype.value, progress, out)
-    Console().print(f"export written to {folder}", markup=False)
 
 
 @app.command()
@@ -250,9 +221,11 @@ def main() -> None:
     except USER_ERRORS as error:
         _refuse(str(error))
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("", "mobile_vla_ros", "mobile_vla_models"):
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "mobile_vla_ros", "mobile_vla_models"):
             raise
-        _refuse(f"this needs the Python package {error.name}; README.md says how to install what is missing")
+        extras = "'.[policy,train,sim,onnx]'"
+        _refuse(f"this needs the Python package {package}; pip install {extras} in the checkout has all of them")
 
 
 def _refuse(reason: str) -> None:

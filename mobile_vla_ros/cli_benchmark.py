@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from .cli_options import EngineName
+
 
 class Transport(str, Enum):
     """A kind of frames by its name."""
@@ -24,7 +26,7 @@ def benchmark_node(
     full_size: Annotated[
         str | None, typer.Option(help="instead: random weights of full size, fp32, bf16, fp16, int8 or w8a8")
     ] = None,
-    engine: Annotated[str, typer.Option(help="that computes the steps; see config/policy_node.yaml")] = "torch",
+    engine: EngineName = "torch",
     device: Annotated[str, typer.Option(help="torch device")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="that compute the policy; 0: the node chooses")] = 0,
     image_transport: Annotated[list[Transport], typer.Option(help="repeatable")] = [*Transport],  # noqa: B006

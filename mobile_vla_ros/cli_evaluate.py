@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from .cli_options import EngineName
 from .share import SHIPPED_POLICY, share_path
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ def evaluate(
     latency: Annotated[float, typer.Option(min=0.0, help="s from a frame to its plan, nominally")] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="of rooms, other words and intervals")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="processes that drive; results do not depend on it")] = 1,
-    engine: Annotated[
-        str, typer.Option(help="torch, torch-compile, torch-cuda-graphs (CUDA), or onnx for an export")
-    ] = "torch",
+    engine: EngineName = "torch",
     device: Annotated[str, typer.Option(help="torch device")] = "cpu",
     html: Annotated[Path | None, typer.Option(help="also write a report with plots here")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write every result here")] = None,

@@ -1,4 +1,4 @@
-"""The receipt of a conversion: what it measured, kept with the policy."""
+"""The receipt of a conversion or an export: what it measured, kept with what was made."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from .documents import findings
 from .errors import PolicyDirectoryError
 
 FILE = "receipt.json"
+# Greatest error of an action that is accepted unless another is named, as a share of its range.
+BOUND = 0.05
 
 
 class ActionError(Strict):
@@ -27,15 +29,15 @@ class ActionError(Strict):
 
 
 class Receipt(Strict):
-    """What was measured when a policy was converted, on the machine that did it.
+    """What was measured when a policy was converted or exported, on the machine that did it.
 
     Attributes:
         source: what was converted.
         sha256: of the source's weights.
-        precision: of the policy.
-        parameters: of the source, that the policy has.
-        disk: bytes of model.safetensors.
-        weights: bytes of the weights in memory.
+        precision: of what was made.
+        parameters: of the source, that it has.
+        disk: bytes of model.safetensors, or of the export's graphs.
+        weights: bytes of the weights as a step needs them; an engine may keep rearranged copies beside them.
         workspace: bytes that a step took beside the weights, at its peak, on the CPU.
         frames, runs: of the recording that the errors were measured on.
         features: relative L2 error of what the head sees, over all frames.
@@ -67,9 +69,13 @@ class Receipt(Strict):
         """Greatest error of an action as a share of its range; infinite if something was not finite."""
         return float("inf") if self.not_finite > 0 else max(action.share for action in self.actions)
 
+    def save(self, directory: Path) -> None:
+        """Write it into a directory that is being made."""
+        (directory / FILE).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
     @classmethod
     def load(cls, directory: Path) -> Receipt | None:
-        """The receipt in a policy directory; None if there is none.
+        """The receipt in a policy directory, or an export's; None if there is none.
 
         Raises:
             PolicyDirectoryError: not readable.

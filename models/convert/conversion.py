@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ..checkpoint.entry import TensorEntry
 from ..configuration import PolicyConfig, PrecisionConfig
 from ..data.frames import Run
 from ..engine.torch_engine import TorchEngine
-from ..errors import ConversionError, DataError, MemoryShortageError, MobileVLAError, PrecisionError
+from ..errors import ConversionError, MemoryShortageError, PrecisionError
 from ..fit import weight_bytes
 from ..golden import GoldenVectors
 from ..hashing import sha256_of
@@ -31,9 +30,9 @@ from ..policy_directory import WEIGHTS, PolicyParts, staged_directory, write_bes
 from ..precision import uniform
 from ..quantization import check_device, quantise_blocks, slow_on
 from ..quantization.linear import Int4Linear
-from ..receipt import FILE, Receipt
+from ..receipt import Receipt
 from ..weights import empty_model, fill, load_weights
-from .measure import Outputs, action_errors, feature_error, not_finite_share, outputs
+from .measure import Made, receipt_of, run_over, tried_on
 from .stored import check_entries, quantised_layers, towers, write_weights
 
 # Anonymous memory: pieces of tensors, activations of one frame, and the libraries' own; calibration has the inverse of
@@ -138,7 +137,7 @@ def convert(source: Source, wanted: Wanted, runs: list[Run], out_dir: Path, prog
     with staged_directory(out_dir) as staging:
         original = _original(source)
         # First of all: what the policy does not take of these frames shows before anything large is written.
-        before = _run("original", original, measured, progress)
+        before = run_over("original", original, measured, progress)
         files = {entry.file for entry in source.entries.values()}
         task = progress.add_task("weights", total=sum(entry.nbytes for entry in source.entries.values()))
         write_weights(
@@ -152,45 +151,20 @@ def convert(source: Source, wanted: Wanted, runs: list[Run], out_dir: Path, prog
         load_weights(model, staging / WEIGHTS, wanted.target)
         # As a device computes that knows the precision: there numbers overflow that float32 would hold.
         policy = VLAPolicy(PolicyParts(config, model, source.encoder()), TorchEngine(model, widen=False))
-        after = _run("converted", policy, measured, progress)
-        receipt = Receipt(
+        after = run_over("converted", policy, measured, progress)
+        made = Made(
             source=source.name,
             sha256=_sha256(sorted(files), progress),
             precision=wanted.precision,
             parameters=sum(entry.numel for entry in source.entries.values()),
             disk=(staging / WEIGHTS).stat().st_size,
             weights=weight_bytes(policy.model),
-            workspace=after.workspace,
-            frames=sum(len(run.frames) for run in measured),
-            runs=len(measured),
-            features=feature_error(before, after),
-            actions=action_errors(policy, before, after),
-            binary=float(abs(after.binary - before.binary).max(initial=0.0)),
-            not_finite=not_finite_share(after),
-            bound=wanted.bound,
-            forced=False,
         )
-        if not receipt.worst <= wanted.bound:
-            _refuse(receipt, wanted)
-            receipt = receipt.model_copy(update={"forced": True})
+        receipt = receipt_of(made, config.action, measured, before, after, wanted.bound, wanted.force)
         golden = GoldenVectors.record(policy, config)
         write_beside(staging, config, policy.encoder, golden, source.training, _model_card(source, receipt))
-        (staging / FILE).write_text(receipt.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        receipt.save(staging)
     return receipt
-
-
-def _refuse(receipt: Receipt, wanted: Wanted) -> None:
-    if wanted.force and receipt.not_finite == 0:
-        return
-    if receipt.not_finite:
-        raise PrecisionError(
-            f"{receipt.not_finite:.2%} of what the converted policy gives is not finite: it cannot drive, in any case"
-        )
-    worst = max(receipt.actions, key=lambda action: action.share)
-    raise PrecisionError(
-        f"in this precision {worst.name} moves by up to {worst.maximum:.3g} {worst.unit}, {worst.share:.1%} of its "
-        f"range; at most {wanted.bound:.1%} is accepted (--max-action-error, --force)"
-    )
 
 
 def _original(source: Source) -> VLAPolicy:
@@ -200,25 +174,6 @@ def _original(source: Source) -> VLAPolicy:
     return VLAPolicy(PolicyParts(config, model, source.encoder()))
 
 
-@contextmanager
-def _tried_on() -> Iterator[None]:
-    """What a policy's `step` refuses lies with the frames, or their sentence."""
-    try:
-        yield
-    except MobileVLAError:
-        raise
-    except ValueError as error:
-        raise DataError(f"the policy cannot be tried on these frames: {error}") from error
-
-
-def _run(name: str, policy: VLAPolicy, runs: list[Run], progress: Progress) -> Outputs:
-    task = progress.add_task(f"frames, {name}", total=None)
-    with _tried_on():
-        made = outputs(policy, runs)
-    progress.update(task, total=1, completed=1)
-    return made
-
-
 def _calibration(
     original: VLAPolicy, model: VLAModel, runs: list[Run], progress: Progress
 ) -> Callable[[Callable[[str, dict[str, Tensor]], None]], None]:
@@ -226,7 +181,7 @@ def _calibration(
     wanted = {name for name, layer in quantised_layers(model).items() if isinstance(layer, Int4Linear)}
 
     def run() -> None:
-        with _tried_on():
+        with tried_on():
             for item in runs:
                 # The model itself, whose blocks are looked at, and not an engine that computes the same without them.
                 with torch.inference_mode():

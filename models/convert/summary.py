@@ -35,9 +35,9 @@ def conversion_summary(conversion: Conversion) -> tuple[Table, Table]:
     return made, left
 
 
-def receipt_tables(receipt: Receipt) -> tuple[Table, Table]:
-    """Two tables: the policy that was made, and its errors against the original."""
-    made = Table(title="policy", show_header=False, title_justify="left")
+def receipt_tables(receipt: Receipt, made_is: str = "policy") -> tuple[Table, Table]:
+    """Two tables: the policy, or what else was made, and its errors against the original."""
+    made = Table(title=made_is, show_header=False, title_justify="left")
     features = "not finite" if receipt.features is None else f"{receipt.features:.2e} relative L2"
     for name, value in (
         ("source", f"{receipt.source}, sha256 {receipt.sha256}"),

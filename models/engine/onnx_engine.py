@@ -9,6 +9,7 @@ import torch
 
 from ..modeling import EncodedInstruction, VLAModel
 from ..policy_directory import WEIGHTS
+from ..receipt import Receipt
 from .history import LeanHistory
 from .onnx_manifest import FOLDER, read_export
 from .onnx_parts import OnnxParts
@@ -29,9 +30,11 @@ class OnnxEngine:
         dtype: of the export: fp32, fp16 or int8.
         exact: whether the parts compute in float32, with weights that are stored so: golden vectors of others are not
             those of a computation in float32.
+        receipt: of the export; None if it has none.
 
     Raises:
-        PolicyDirectoryError: no export, of another version, of other weights, incomplete, or not to be loaded.
+        PolicyDirectoryError: no export, of another version, of other weights, incomplete, or not to be loaded; or a
+            receipt that cannot be read.
     """
 
     name = "onnx"
@@ -49,6 +52,7 @@ class OnnxEngine:
         self._model = model
         self._parts = OnnxParts(folder, export, model.config.window, threads)
         self.dtype = export.dtype
+        self.receipt = Receipt.load(folder)
         stored = {parameter.dtype for parameter in model.parameters()}
         self.exact = export.dtype == "fp32" and stored == {torch.float32}
 

@@ -8,6 +8,7 @@ onnx/clip.onnx      pixels[, prompts] -> CLIP's features
 onnx/fusion.onnx    features -> fused
 onnx/head.onnx      window -> continuous[, binary]
 onnx/*.data         weights of the graph of that name
+onnx/receipt.json   of an export in fewer bits: error against the policy (models/convert/export.py)
 ```
 
 Only the parts that the policy's actions depend on are there. Weights go from the policy's file to the graph's one at a
@@ -39,13 +40,12 @@ from ..policy_directory import CONFIG, WEIGHTS, check_entries, read_config
 from ..precision import uniform
 from ..quantization.precision import Precision
 from .onnx_graphs import OPSET, Graph, lean_graphs, trace
-from .onnx_manifest import FILE, FOLDER, Dtype, GraphFile, InputFile, new_export
+from .onnx_manifest import FILE, FOLDER, Dtype, Export, GraphFile, InputFile, new_export
 from .onnx_quantize import quantise_products
 from .onnx_weights import WeightFile, fold_transposes, put_weights
 from .parts import why_not_lean
 
-# These stay float32: most of the error would be theirs, they are small, and ONNX Runtime 1.31 crashes on an LSTM of
-# float16 on the CPU.
+# These stay float32, see `TOWERS`.
 _EXACT = ("fusion", "head")
 # Bytes; smaller initialisers stand in the graph itself. Larger ones begin at a page, so that they can be mapped.
 _INLINE, _PAGE = 1024, 4096
@@ -54,7 +54,20 @@ _INLINE, _PAGE = 1024, 4096
 def export(
     policy: str | PathLike[str], dtype: Dtype, progress: Progress, directory: str | PathLike[str] | None = None
 ) -> Path:
-    """Export a policy directory's lean parts.
+    """Export a policy directory's lean parts; see `staged_export`.
+
+    Returns:
+        the directory written.
+    """
+    with staged_export(policy, dtype, progress, directory):
+        return export_folder(policy, directory)
+
+
+@contextmanager
+def staged_export(
+    policy: str | PathLike[str], dtype: Dtype, progress: Progress, directory: str | PathLike[str] | None = None
+) -> Iterator[tuple[Path, Export]]:
+    """An export under a temporary name, which takes its place at the end; on an error nothing of it is left.
 
     Args:
         policy: the directory; its weights are fp32, bf16 or fp16.
@@ -62,8 +75,8 @@ def export(
         progress: shows the bytes written, graph by graph.
         directory: to write; None: `onnx` in the policy's. An older export is replaced when the new one is complete.
 
-    Returns:
-        the directory written.
+    Yields:
+        the folder that is to take its place, complete, and what it says of itself.
 
     Raises:
         PolicyDirectoryError: no policy directory, one whose step is no lean one or whose weights are quantised, weights
@@ -73,26 +86,34 @@ def export(
     if dtype not in get_args(Dtype):
         raise ValueError(f"dtype must be one of {', '.join(get_args(Dtype))}, got {dtype!r}")
     root = Path(policy)
-    check_entries(root)
-    config = read_config(root / CONFIG)
-    check_exportable(config, root)
-    target = Path(directory) if directory is not None else root / FOLDER
+    config = exportable(root)
     weights = WeightFile(root / WEIGHTS)
     towers = "fp16" if dtype == "fp16" else "fp32"
     precision = uniform(towers).model_copy(update={"head": Precision.FP32})
     wanted = config.model_copy(update={"precision": precision})
-    with _staged(target) as staging:
+    with _staged(export_folder(root, directory)) as staging:
         graphs = {
             graph.name: _write(graph, weights, staging, progress, rounded=dtype == "int8" and graph.name not in _EXACT)
             for graph in lean_graphs(wanted)
         }
         made = new_export(dtype, sha256_of(root / WEIGHTS), OPSET, torch.__version__, onnx.__version__, graphs)
         made.save(staging)
-    return target
+        yield staging, made
 
 
-def check_exportable(config: PolicyConfig, root: Path) -> None:
-    """Raise PolicyDirectoryError, with the reason, for a policy that has no lean graphs."""
+def export_folder(policy: str | PathLike[str], directory: str | PathLike[str] | None) -> Path:
+    """Where a policy's export lies: in `directory`, or in the policy's own."""
+    return Path(directory) if directory is not None else Path(policy) / FOLDER
+
+
+def exportable(root: Path) -> PolicyConfig:
+    """The configuration of a policy directory that has lean graphs.
+
+    Raises:
+        PolicyDirectoryError: no policy directory, or why it has none.
+    """
+    check_entries(root)
+    config = read_config(root / CONFIG)
     reason = why_not_lean(config)
     if reason is not None:
         raise PolicyDirectoryError(f"{root} cannot be exported to ONNX: {reason}")
@@ -102,6 +123,7 @@ def check_exportable(config: PolicyConfig, root: Path) -> None:
                 f"{root} cannot be exported to ONNX: its precision.{part} is {precision.value}, "
                 "expected fp32, bf16 or fp16; export the policy that it was converted from"
             )
+    return config
 
 
 def _write(graph: Graph, weights: WeightFile, folder: Path, progress: Progress, *, rounded: bool) -> GraphFile:

@@ -7,13 +7,17 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from ..configuration import Strict
+from ..configuration import PrecisionConfig, Strict
 from ..documents import findings
 from ..errors import PolicyDirectoryError
 from ..hashing import sha256_of
+from ..quantization.precision import Precision
 
 FOLDER, FILE = "onnx", "export.json"
 Dtype = Literal["fp32", "fp16", "int8"]
+# What the towers' products are computed in. Fusion and head are float32: most of the error would be theirs, they are
+# small, and ONNX Runtime 1.31 crashes on an LSTM of float16 on the CPU.
+TOWERS: dict[Dtype, Precision] = {"fp32": Precision.FP32, "fp16": Precision.FP16, "int8": Precision.W8A8}
 _VERSION = 1
 
 
@@ -51,6 +55,17 @@ class Export(Strict):
     torch: str
     onnx: str
     graphs: dict[str, GraphFile]
+
+    @property
+    def precision(self) -> PrecisionConfig:
+        """What its parts compute in."""
+        towers = TOWERS[self.dtype]
+        return PrecisionConfig(vision=towers, text=towers, clip=towers, head=Precision.FP32)
+
+    @property
+    def disk(self) -> int:
+        """Bytes of its graphs and their weights."""
+        return sum(size for graph in self.graphs.values() for size in graph.files.values())
 
     def save(self, folder: Path) -> None:
         """Write it."""

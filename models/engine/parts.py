@@ -32,6 +32,37 @@ class Parts(Protocol):
         """Fused features (1, l, f) -> continuous group (chunk, k), probabilities of the binary group (chunk, m)."""
 
 
+class PassedOn:
+    """Parts that pass everything on to others, for those who look at some of it on its way.
+
+    Args:
+        parts: that compute.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Parts.see`."""
+        return self._parts.see(pixels)
+
+    def read(self, latents: Tensor, prepared: Prepared) -> Tensor:
+        """See `Parts.read`."""
+        return self._parts.read(latents, prepared)
+
+    def clip(self, pixels: Tensor, prepared: Prepared) -> tuple[Tensor, ...]:
+        """See `Parts.clip`."""
+        return self._parts.clip(pixels, prepared)
+
+    def fuse(self, features: Tensor) -> Tensor:
+        """See `Parts.fuse`."""
+        return self._parts.fuse(features)
+
+    def act(self, window: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Parts.act`."""
+        return self._parts.act(window)
+
+
 @dataclass(frozen=True)
 class Prepared:
     """An instruction, ready for every frame of its run.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .history import LeanHistory
-from .parts import Parts, Prepared
+from .parts import Parts, PassedOn, Prepared
 
 DECODE, PREPROCESS, VISION, CONNECTOR, TEXT, CLIP, HISTORY, HEAD = (
     "decode",
@@ -69,8 +69,8 @@ class StageClock:
         return perf_counter()
 
 
-class TimedParts:
-    """Parts between laps of a clock.
+class TimedParts(PassedOn):
+    """Parts between laps of a clock; `fuse` is part of the history, as is what happens before and after it.
 
     Args:
         parts: that compute.
@@ -78,7 +78,8 @@ class TimedParts:
     """
 
     def __init__(self, parts: Parts, clock: StageClock) -> None:
-        self._parts, self._clock = parts, clock
+        super().__init__(parts)
+        self._clock = clock
         self._connects = False
 
     @contextmanager
@@ -115,10 +116,6 @@ class TimedParts:
         features = self._parts.clip(pixels, prepared)
         self._clock.lap(CLIP)
         return features
-
-    def fuse(self, features: Tensor) -> Tensor:
-        """See `Parts.fuse`; part of the history, as is what happens before and after it."""
-        return self._parts.fuse(features)
 
     def act(self, window: Tensor) -> tuple[Tensor, Tensor]:
         """See `Parts.act`."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from ..errors import PolicyDirectoryError
 from ..modeling import EncodedInstruction, VLAModel
 from .buckets import BUCKET, pad_prompt
-from .history import LeanHistory
-from .parts import prepare, why_not_lean
+from .parts import Prepared, why_not_lean
 from .static_parts import StaticParts, Wrap
 from .torch_engine import TorchEngine
 
 
 class StaticEngine(TorchEngine):
-    """Runs a lean policy's own weights; they may change between runs.
+    """Runs a lean policy's own weights; between runs they may change, and be replaced.
 
     Args:
         model: in evaluation mode.
@@ -30,20 +29,13 @@ class StaticEngine(TorchEngine):
             raise PolicyDirectoryError(f"engine {name} runs lean steps, the policy's is not: {reason}; take torch")
         self.name = name
         self._wrap = wrap
-        self._static: StaticParts | None = None
-        self._places: list[int] = []
 
     def describe(self) -> str:
         """What runs, and where, in a line."""
         return f"{super().describe()}, by {self.name}, prompts padded to a multiple of {BUCKET} tokens"
 
-    def begin(self, instruction: EncodedInstruction) -> LeanHistory:
-        """The history of a run under one instruction (batch 1)."""
-        model = self._model
-        # Graphs hold the addresses of weights.
-        places = [tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers())]
-        if self._static is None or places != self._places:
-            self._static, self._places = StaticParts(model, self._wrap), places
-        else:
-            self._static.refresh()
-        return LeanHistory(model.config, self._static, pad_prompt(prepare(model, instruction)))
+    def _make_parts(self) -> StaticParts:
+        return StaticParts(self._model, self._wrap)
+
+    def _prepare(self, instruction: EncodedInstruction) -> Prepared:
+        return pad_prompt(super()._prepare(instruction))

@@ -8,12 +8,12 @@ from torch import nn
 from ..history import History, begin_history
 from ..modeling import EncodedInstruction, VLAModel
 from .history import LeanHistory
-from .parts import prepare, why_not_lean
+from .parts import Prepared, prepare, why_not_lean
 from .torch_parts import TorchParts
 
 
 class TorchEngine:
-    """Runs a model's own weights; they may change between runs.
+    """Runs a model's own weights; between runs they may change, and be replaced.
 
     Args:
         model: in evaluation mode.
@@ -27,6 +27,7 @@ class TorchEngine:
         self._model = model
         self._widen = widen
         self._parts: TorchParts | None = None
+        self._places: list[int] = []
         for module in model.modules():
             if isinstance(module, nn.RNNBase):
                 # cuDNN wants a layer's weights side by side, else it copies them at every call.
@@ -47,8 +48,17 @@ class TorchEngine:
         """The history of a run under one instruction (batch 1)."""
         if why_not_lean(self._model.config) is not None:
             return begin_history(self._model, instruction)
-        if self._parts is None:
-            self._parts = TorchParts(self._model, widen=self._widen)
+        model = self._model
+        # What parts share with the model, and graphs that were captured of them, hold the weights' addresses.
+        places = [tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers())]
+        if self._parts is None or places != self._places:
+            self._parts, self._places = self._make_parts(), places
         else:
             self._parts.refresh()
-        return LeanHistory(self._model.config, self._parts, prepare(self._model, instruction))
+        return LeanHistory(model.config, self._parts, self._prepare(instruction))
+
+    def _make_parts(self) -> TorchParts:
+        return TorchParts(self._model, widen=self._widen)
+
+    def _prepare(self, instruction: EncodedInstruction) -> Prepared:
+        return prepare(self._model, instruction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
 from time import perf_counter
@@ -18,6 +18,7 @@ from .ways import Answer, Ours, RoboVLMs, Stock, Way, WholeWindow
 
 WINDOWS = (8, 64)
 _LONGEST = 120.0  # s of one step
+_WIDTHS = (2.0, 1.0)  # of the ranges of an answer's numbers, group by group
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class TimedWay:
     Attributes:
         name: of the way.
         times: milliseconds of a step, from the resized picture to the numbers of the action.
-        difference: the greatest from our answers: of the continuous group in halves of its range, of probabilities.
+        difference: the greatest from our answers: of each action as a share of its range, of probabilities as it is.
     """
 
     name: str
@@ -44,8 +45,8 @@ class Comparison:
         windows: our step with other windows, full ones, by their frames; milliseconds. Empty for heads that look at a
             window of one length.
         steps: timed of each.
-        spread: the greatest difference between our answers to one frame and the next; those of `ways` are to be seen
-            beside it.
+        spread: the greatest difference between our answers to one frame and the next, likewise; those of `ways` are to
+            be seen beside it.
         left_out: ways that would have taken too long.
     """
 
@@ -54,6 +55,11 @@ class Comparison:
     steps: int
     spread: float
     left_out: tuple[str, ...]
+
+    @property
+    def stored(self) -> TimedWay:
+        """The way that runs the policy's weights as they are stored, whatever our engine runs."""
+        return self.ways[0]
 
 
 def compare(policy: VLAPolicy, steps: int, done: Callable[[], object] = lambda: None) -> Comparison:
@@ -124,6 +130,11 @@ def _timed(way: Way, pictures: Tensor) -> tuple[float, Answer]:
     return perf_counter() - begin, answer
 
 
-def _difference(answer: Sequence[Tensor], other: Sequence[Tensor]) -> float:
-    differences = [float((one - two).abs().max()) for one, two in zip(answer, other, strict=True) if one.numel()]
-    return max(differences, default=0.0)
+def _difference(answer: Answer, other: Answer) -> float:
+    """The greatest, of each number as a share of its range: actions go from -1 to 1 here, probabilities from 0 to 1."""
+    shares = [
+        float((one - two).abs().max()) / width
+        for one, two, width in zip(answer, other, _WIDTHS, strict=True)
+        if one.numel()
+    ]
+    return max(shares, default=0.0)

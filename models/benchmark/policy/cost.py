@@ -16,7 +16,7 @@ from torch.utils.flop_counter import flop_registry, mm_flop, sdpa_flop_count, sh
 
 from ...convert.stored import precision_of
 from ...engine.history import LeanHistory
-from ...engine.onnx_manifest import Dtype
+from ...engine.onnx_manifest import TOWERS, Dtype
 from ...engine.parts import Prepared, prepare, why_not_lean
 from ...engine.stages import CLIP, CONNECTOR, HEAD, HISTORY, MODEL, TEXT, VISION
 from ...engine.torch_parts import TorchParts
@@ -27,8 +27,6 @@ from ...quantization.linear import QuantisedLinear
 from ...quantization.precision import Precision
 from .pictures import INSTRUCTION, decode, jpegs, state_of, to_pictures
 
-# What an export computes its towers in.
-_EXPORTED = {"fp32": Precision.FP32, "fp16": Precision.FP16, "int8": Precision.W8A8}
 _BY_DTYPE = {torch.float32: Precision.FP32, torch.bfloat16: Precision.BF16, torch.float16: Precision.FP16}
 
 
@@ -76,7 +74,7 @@ def exported(costs: Sequence[PartCost], dtype: Dtype) -> list[PartCost]:
     """The same step in an ONNX export: its towers in `dtype`, fusion and head in float32."""
     made = []
     for cost in costs:
-        precision = Precision.FP32 if cost.name in (HISTORY, HEAD) else _EXPORTED[dtype]
+        precision = Precision.FP32 if cost.name in (HISTORY, HEAD) else TOWERS[dtype]
         weights = round(cost.weights * _bytes(precision) / _bytes(cost.precision))
         made.append(replace(cost, precision=precision, weights=weights))
     return made

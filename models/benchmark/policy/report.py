@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ...engine.engine import TORCH
+from ...engine.engine import ONNX, TORCH
 from ...engine.parts import prepare, why_not_lean
 from ...engine.threads import choose_threads
 from ...golden import GoldenDifference
@@ -25,6 +25,7 @@ from ...policy_directory import TRAINING, WEIGHTS
 from .compare import Comparison
 from .compare import compare as compare_ways
 from .cost import PartCost, exported, part_precisions, step_cost
+from .export_error import ExportError, export_error
 from .opened import begin_lean
 from .pictures import INSTRUCTION, stepper
 from .roofline import PRODUCTS, PartFloor, Product, Roofline, measure_roofline, model_shapes, step_floor
@@ -90,6 +91,8 @@ class Report:
         device_peak: most bytes that torch had on a CUDA device by then.
         stability: over further steps; None where there were too few.
         comparison: with other ways; None if not asked for.
+        export: how far the engine's answers lie from the policy's; None without a comparison, or an export in fewer
+            bits.
     """
 
     weights: Weights
@@ -107,6 +110,7 @@ class Report:
     device_peak: int | None
     stability: Stability | None
     comparison: Comparison | None
+    export: ExportError | None
 
     @property
     def floor_seconds(self) -> float:
@@ -131,7 +135,11 @@ class Report:
         return found if slow is None else [*found, f"{slow[0].upper()}{slow[1:]}."]
 
     def document(self) -> dict[str, Any]:
-        """As plain types, for JSON: times in ms, memory in bytes, rates in operations or bytes per second."""
+        """As plain types, for JSON.
+
+        Times are in ms, memory in bytes, rates in operations or bytes per second. `golden`, `spread`, `difference` and
+        the errors of an export are shares of each action's range, and of 1 for probabilities.
+        """
         return {
             "weights": asdict(self.weights),
             "parameters": self.parameters,
@@ -176,6 +184,7 @@ class Report:
                 "ways": {way.name: {**asdict(way.times), "difference": way.difference} for way in self.comparison.ways},
                 "windows": {str(window): asdict(times) for window, times in self.comparison.windows.items()},
             },
+            "export": None if self.export is None else {**asdict(self.export), "within": self.export.within},
             "notes": self.notes,
         }
 
@@ -279,13 +288,14 @@ def measure_policy(
         device_peak=peak,
         stability=stability,
         comparison=comparison,
+        export=None if comparison is None else export_error(policy, comparison),
     )
 
 
 def _measured_by(policy: VLAPolicy) -> tuple[list[PartCost], Mapping[str, Sequence[Product]]]:
     """What a step takes as its engine computes it, and the products to hold it against."""
     costs = step_cost(policy)
-    if policy.engine.name != "onnx" or policy.model.device.type != "cpu":
+    if policy.engine.name != ONNX or policy.model.device.type != "cpu":
         return costs, PRODUCTS
     from ...engine.onnx_engine import OnnxEngine
     from .onnx_products import ONNX_PRODUCTS

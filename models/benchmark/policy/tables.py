@@ -52,7 +52,10 @@ def print_report(report: Report, console: Console) -> None:
         )
     if report.comparison is not None:
         console.print(_comparison(report))
-        console.print(f"our answers to one frame and the next differ by up to {report.comparison.spread:.1e}")
+        spread = report.comparison.spread
+        console.print(f"our answers to one frame and the next differ by up to {spread:.1e} of their range")
+        if report.export is not None:
+            console.print(str(report.export), highlight=False, style=None if report.export.within else "yellow")
         if report.comparison.windows:
             console.print(_windows(report))
     for note in report.notes:
@@ -96,6 +99,7 @@ def _comparison(report: Report) -> Table:
     ours = ways[-1].times.p50
     title = f"the same step on the same weights, {report.comparison.steps} steps each, in turn"
     table = Table("way of the step", "p50 ms", "p95 ms", "p99 ms", "of ours", "answers differ by", title=title)
+    table.caption = "answers: greatest difference from ours, as a share of each action's range; of 1 for probabilities"
     for way in ways:
         table.add_row(way.name, *_shown(way.times), f"{way.times.p50 / ours:.2f} x", f"{way.difference:.1e}")
     for name in report.comparison.left_out:

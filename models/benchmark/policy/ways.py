@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...engine.parts import Parts, Prepared
+from ...engine.parts import Parts, PassedOn, Prepared
 from ...engine.stages import rebuilt
 from ...modeling import EncodedInstruction, Observation, VLAModel, plain_dtype
 from ...policy import VLAPolicy
@@ -244,11 +244,11 @@ class Ours(Way):
         return self._run.step(pictures, None)
 
 
-class _Replayed:
+class _Replayed(PassedOn):
     """Parts that say again what they said of the last frame while `replays` is set; nothing else is in their way."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+        super().__init__(parts)
         self.replays = False
         self._seen: tuple[Tensor, Tensor] | None = None
         self._read: Tensor | None = None
@@ -271,14 +271,6 @@ class _Replayed:
         if not self.replays or self._clip is None:
             self._clip = self._parts.clip(pixels, prepared)
         return self._clip
-
-    def fuse(self, features: Tensor) -> Tensor:
-        """See `Parts.fuse`."""
-        return self._parts.fuse(features)
-
-    def act(self, window: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Parts.act`."""
-        return self._parts.act(window)
 
 
 def with_language_head(model: VLAModel) -> Any:

@@ -51,6 +51,7 @@ def test_a_directory_is_measured(policy_dir: Path) -> None:
     assert said["floor"]["ratio"] == pytest.approx(said["step"]["p50"] / said["floor"]["step"])
     assert said["stability"]["steps"] == 10
     assert list(said["comparison"]["ways"]) == ["transformers", "RoboVLMs-style", "whole window", "this package"]
+    assert said["export"] is None
     assert said["memory"]["rss"] > 0
     shown = StringIO()
     print_report(report, Console(file=shown, width=150))

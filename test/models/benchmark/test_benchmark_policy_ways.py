@@ -121,6 +121,22 @@ def test_a_way_that_computes_something_else_is_found_out(monkeypatch: pytest.Mon
     assert ways[0].difference < TOLERANCE
 
 
+@pytest.mark.parametrize(("group", "share"), [(0, 0.25), (1, 0.5)])
+def test_differences_are_shares_of_ranges(monkeypatch: pytest.MonkeyPatch, group: int, share: float) -> None:
+    """Actions go from -1 to 1, probabilities from 0 to 1."""
+
+    class Off(RoboVLMs):
+        def step(self, pictures: Tensor) -> Answer:
+            answer = list(super().step(pictures))
+            answer[group] = answer[group] + 0.5
+            return answer[0], answer[1]
+
+    monkeypatch.setattr(compare_module, "RoboVLMs", Off)
+    policy = lively(LEAN_CASES["all features"])
+    assert policy.config.action.binary
+    assert compare(policy, 1).ways[1].difference == pytest.approx(share, abs=TOLERANCE)
+
+
 def test_other_windows_only_for_heads_that_take_any() -> None:
     assert compare(build(LEAN_CASES["two cameras"]), 1).windows == {}
 

@@ -309,7 +309,7 @@ def test_within_the_bound_force_is_no_note(hybrids: Hybrids, tmp_path: Path) -> 
 def test_outputs_that_are_not_finite_are_refused_in_any_case(hybrids: Hybrids, tmp_path: Path, force: bool) -> None:
     """Every weight fits float16, what comes of them does not."""
     path = hybrids.changed(tmp_path / "model.pth", {FUSION: 1e4 * hybrids.tensor(FUSION).sign()})
-    message = "% of what the converted policy gives is not finite: it cannot drive"
+    message = "% of what the policy gives in this precision is not finite: it cannot drive"
     attempt(hybrids, path, PrecisionError, message, precision="fp16", bound=1e9, force=force)
 
 

@@ -25,10 +25,10 @@ def _emulates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(widened_module, "has_float16", lambda: False)
 
 
-def answers(policy: VLAPolicy) -> list[Tensor]:
+def answers(policy: VLAPolicy, engine: TorchEngine | None = None) -> list[Tensor]:
     frames = torch.from_numpy(np.ascontiguousarray(pictures(policy.config, 1, 3)[0]))
     with torch.inference_mode():
-        run = TorchEngine(policy.model).begin(policy.encoder(policy.model, [SENTENCES[0]]))
+        run = (engine or TorchEngine(policy.model)).begin(policy.encoder(policy.model, [SENTENCES[0]]))
         return [group for frame in frames for group in run.step(frame, None)]
 
 
@@ -60,6 +60,19 @@ def test_matrices_are_shared_and_what_is_copied_follows() -> None:
         own.final_layer_norm.weight.fill_(3.0)
     parts.refresh()
     assert float(norm.weight.mean()) == 3.0
+
+
+def test_weights_that_are_replaced_are_noticed() -> None:
+    policy = build(changed())
+    change_dtype(policy.model, torch.bfloat16)
+    engine = TorchEngine(policy.model)
+    before = answers(policy, engine)
+    layer = policy.model.backbone.model.text_model.model.layers[0].ffn.fc1
+    layer.weight = nn.Parameter(-layer.weight.detach())
+    found = answers(policy, engine)
+    assert not all(torch.equal(one, other) for one, other in zip(before, found, strict=True))
+    for one, other in zip(answers(policy), found, strict=True):
+        torch.testing.assert_close(other, one, rtol=0.0, atol=0.0)
 
 
 def test_the_model_itself_is_left_as_it_was() -> None:
