@@ -52,7 +52,9 @@ def evaluate(
     from .evaluation.series import Opening
     from .sim.pilot import control_ticks
 
-    # Hours of driving are not to end in a folder that is not there.
+    # Hours of driving are not to end in a folder that is not there, or without what draws plots.
+    if html is not None:
+        import matplotlib  # noqa: F401
     missing = [path.parent for path in (html, json_file) if path is not None and not path.parent.is_dir()]
     if missing:
         raise typer.BadParameter(f"{missing[0]} is no folder")

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -93,6 +94,22 @@ def check_entries(root: Path) -> None:
     missing = _missing_entries(root)
     if missing:
         raise PolicyDirectoryError(f"policy directory {root} lacks {', '.join(missing)}")
+
+
+def read_training(directory: Path) -> dict[str, Any]:
+    """How a policy was made.
+
+    Raises:
+        PolicyDirectoryError: training.json is missing, or no JSON object.
+    """
+    path = directory / TRAINING
+    try:
+        training = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PolicyDirectoryError(f"{path}: not a readable JSON file ({error})") from error
+    if not isinstance(training, dict):
+        raise PolicyDirectoryError(f"{path} holds {type(training).__name__}, expected an object")
+    return training
 
 
 def read_config(path: Path) -> PolicyConfig:

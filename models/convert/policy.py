@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ..checkpoint.reader import read_checkpoint, state_dict
 from ..errors import ConversionError, PolicyDirectoryError
-from ..policy_directory import CLIP_TOKENIZER, CONFIG, TOKENIZER, TRAINING, WEIGHTS, check_entries, read_config
+from ..policy_directory import CLIP_TOKENIZER, CONFIG, TOKENIZER, WEIGHTS, check_entries, read_config, read_training
 from ..text import read_tokenizer
 from .conversion import Source
 
@@ -29,10 +28,6 @@ def policy_source(directory: Path) -> Source:
     if config.head.type == "discrete":
         raise ConversionError(f"{directory} speaks its actions: only errors of a head's can be measured")
     entries, _ = state_dict(read_checkpoint(directory / WEIGHTS))
-    try:
-        training = json.loads((directory / TRAINING).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PolicyDirectoryError(f"{directory / TRAINING}: not a readable JSON file ({error})") from error
     return Source(
         name=directory.resolve().name,
         config=config,
@@ -41,5 +36,5 @@ def policy_source(directory: Path) -> Source:
         clip_tokenizer=read_tokenizer(directory / CLIP_TOKENIZER, PolicyDirectoryError, hub=False)
         if config.clip_reads
         else None,
-        training=training,
+        training=read_training(directory),
     )

@@ -21,7 +21,7 @@ def model_card(config: PolicyConfig, training: dict[str, Any], recipe: list[str]
     said = ", ".join(f"{action.name} ({action.unit})" for action in config.action.continuous)
     binary = "".join(f", the probability of {name}" for name in config.action.binary)
     measured = {name: value for name, value in training.items() if name != "data"}
-    grounding = training["grounding"]
+    grounding = _grounded(training)
     return f"""# A {config.backbone.type}{clip} policy with {config.head.type} head
 
 A camera picture and a sentence in; {said}{binary} out. Architecture, units, limits and preprocessing are in
@@ -44,6 +44,13 @@ the best constant (`_constant`) and the same frames under other words (`_swapped
 {json.dumps(measured, indent=2)}
 ```
 """
+
+
+def _grounded(training: dict[str, Any]) -> dict[str, dict[str, float]] | None:
+    """What grounding measured, in this training or in one before it."""
+    before = training.get("started_from")
+    found: dict[str, dict[str, float]] | None = training.get("grounding")
+    return found if found is not None or before is None else _grounded(before["training"])
 
 
 def _origin(grounding: dict[str, dict[str, float]] | None) -> str:

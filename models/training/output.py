@@ -16,10 +16,11 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from ..data.episode import Episode, Signal
+from ..hashing import sha256_of
 from ..instruction import InstructionEncoder
 from ..modeling import VLAModel
 from ..policy import VLAPolicy
-from ..policy_directory import PolicyParts
+from ..policy_directory import WEIGHTS, PolicyParts, read_training
 from .groups import parameter_groups
 from .model_card import model_card
 from .trainable import merge_lora
@@ -106,6 +107,20 @@ def git_revision() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def started_from(directory: Path) -> dict[str, Any]:
+    """What is known of a policy that a training goes on with.
+
+    Raises:
+        PolicyDirectoryError: its training.json cannot be read.
+    """
+    before = read_training(directory)
+    return {
+        "policy": str(directory),
+        "sha256": sha256_of(directory / WEIGHTS),
+        "training": {name: value for name, value in before.items() if name != "data"},
+    }
 
 
 def provenance(config_path: Path, seed: int, model: VLAModel) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .grounding_stages import ground
 from .imitation_stage import freeze, imitation_stage, lay_out_sides
 from .loop import Run, Trainer, fingerprint
 from .memory import keep_freed_memory
-from .output import BEST, PolicyKeeper, data_hash, provenance
+from .output import BEST, PolicyKeeper, data_hash, provenance, started_from
 from .processes import make_accelerator
 from .start import make_policy, read_episodes, split_episodes
 
@@ -49,6 +49,7 @@ def train(config_path: str | Path) -> Path:
         "episodes": {"train": len(train_episodes), "held_out": len(held_out)},
         "frames": {"train": len(sides.train.usable), "held_out": len(sides.held_out.usable)},
         "grounding": grounded,
+        "started_from": started_from(config.start.policy) if config.start.type == "pretrained" else None,
     }
     keeper = PolicyKeeper(
         config.output,

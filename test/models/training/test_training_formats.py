@@ -41,6 +41,8 @@ def losses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[float, f
         made["start"] = {"type": "pretrained", "policy": str(folder / "pretrained")}
         best = train(write(folder, made))
         measured = json.loads((best / "training.json").read_text())
+        assert measured["started_from"]["policy"] == str(folder / "pretrained")
+        assert measured["started_from"]["training"] == {"parameters": 0}
         state = torch.load(folder / "out" / name / "checkpoints" / "imitation.pt", weights_only=True)
         moment = sum(float(part["exp_avg"].double().square().sum()) for part in state["optimizer"]["state"].values())
         found[name] = (measured["imitation"]["loss"], moment)
