@@ -1,6 +1,11 @@
 """The policy node on a robot: pictures and an instruction go in, velocity commands come out.
 
 ros2 launch mobile_vla_ros mobile_vla.launch.py policy:=/path/to/policy_dir
+ros2 service call /policy_node/arm std_srvs/srv/Trigger
+
+The node configures and activates itself, by its parameter `autostart`. So it does the same under ros2 run, under
+systemd and after a respawn, for which a launch file would emit its transitions only once. With autostart:=false a
+lifecycle manager does.
 """
 
 from launch import LaunchDescription
@@ -12,7 +17,7 @@ from launch_ros.substitutions import FindPackageShare
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declare the arguments and start the node; without an instruction it commands zero."""
+    """Declare the arguments and start the node; disarmed, and without an instruction, it commands zero."""
     share = FindPackageShare("mobile_vla_ros")
     return LaunchDescription(
         [
@@ -31,6 +36,18 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["true", "false"],
                 description="time from /clock",
             ),
+            DeclareLaunchArgument(
+                "autostart",
+                default_value="true",
+                choices=["true", "false"],
+                description="configure and activate the node; false: a lifecycle manager does",
+            ),
+            DeclareLaunchArgument(
+                "arm_on_activate",
+                default_value="false",
+                choices=["true", "false"],
+                description="may move without the service ~/arm",
+            ),
             DeclareLaunchArgument("log_level", default_value="info", description="of policy_node"),
             Node(
                 package="mobile_vla_ros",
@@ -42,7 +59,10 @@ def generate_launch_description() -> LaunchDescription:
                     LaunchConfiguration("params_file"),
                     {
                         "policy": ParameterValue(LaunchConfiguration("policy"), value_type=str),
-                        "use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool),
+                        **{
+                            name: ParameterValue(LaunchConfiguration(name), value_type=bool)
+                            for name in ("use_sim_time", "autostart", "arm_on_activate")
+                        },
                     },
                 ],
                 remappings=[

@@ -36,7 +36,11 @@ def generate_launch_description() -> LaunchDescription:
             ),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(robot),
-                launch_arguments={"policy": LaunchConfiguration("policy"), "use_sim_time": "true"}.items(),
+                launch_arguments={
+                    "policy": LaunchConfiguration("policy"),
+                    "use_sim_time": "true",
+                    "arm_on_activate": "true",  # nobody can be hurt
+                }.items(),
             ),
         ]
     )

@@ -96,6 +96,9 @@ class InferenceWorker:
         warm_up: is called first, in the thread, for some of what a first step does is done for each thread. Whatever it
             raises, the constructor raises.
         answered: is called in the thread when there is an answer; never after `close`.
+
+    Attributes:
+        replaced: how many frames were, by newer ones, before the policy could take them.
     """
 
     def __init__(self, stepper: PolicyStepper, warm_up: Callable[[], None], answered: Callable[[], None]) -> None:
@@ -103,6 +106,7 @@ class InferenceWorker:
         self._warm_up = warm_up
         self._answered = answered
         self._slot: Request | None = None
+        self.replaced = 0
         self._changed = threading.Condition()
         self._closed = False
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
@@ -119,6 +123,7 @@ class InferenceWorker:
     def submit(self, request: Request) -> None:
         """Put a frame into the slot, in the place of one that still waits there."""
         with self._changed:
+            self.replaced += self._slot is not None
             self._slot = request
             self._changed.notify()
         time.sleep(0.0)  # lets the worker have the interpreter, which the executor would keep until its next wait

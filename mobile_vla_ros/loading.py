@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from .control.stepper import Policy
@@ -17,14 +19,32 @@ class DrivingPolicy(Policy, Protocol):
 
     @property
     def config(self) -> Any:
-        """Has `dt` (s) and `action.limits` (the fields of `mobile_vla_ros.control.Limits`)."""
+        """Has `dt` (s), `action.limits` (fields as `mobile_vla_ros.control.Limits`), and `action.continuous`.
+
+        These are dimensions, each with `name`, `minimum` and `maximum`.
+        """
 
     def warm_up(self, instructions: Iterable[str]) -> None:
         """Take a step under each, and forget it."""
 
 
-def load(directory: str, device: str, dtype: str, engine: str, threads: int) -> tuple[DrivingPolicy, str]:
-    """The policy, and what computes its steps.
+@dataclass(frozen=True)
+class Loaded:
+    """A policy that is ready to drive.
+
+    Attributes:
+        policy: what steers.
+        identity: of what it is and answers, to tell policies apart; empty: not known.
+        description: what computes it, for the log.
+    """
+
+    policy: DrivingPolicy
+    identity: str = ""
+    description: str = ""
+
+
+def load(directory: str, device: str, dtype: str, engine: str, threads: int, doing: Callable[[str], None]) -> Loaded:
+    """Load the policy that a robot is to follow.
 
     Args:
         directory: of the policy.
@@ -32,27 +52,34 @@ def load(directory: str, device: str, dtype: str, engine: str, threads: int) -> 
         dtype: see `VLAPolicy.from_pretrained`.
         engine: see `VLAPolicy.from_pretrained`.
         threads: that compute it on the CPU; 0: the fastest number that leaves a core free.
+        doing: is called with what is being done, at each of its steps.
 
     Raises:
         StartError: it cannot be loaded, or cannot drive this robot.
     """
     if not directory:
         raise StartError("parameter policy is empty: expected the path of a policy directory")
+    doing("importing torch")
     try:
         from mobile_vla_models import MemoryShortageError, PolicyDirectoryError, VLAPolicy
         from mobile_vla_models.engine.threads import measure_threads, use_threads
+        from mobile_vla_models.hashing import sha256_of
     except ImportError as error:
         raise StartError(f"the policy needs the Python package {error.name}, which is not installed") from error
     chosen = use_threads(threads)
     try:
+        doing(f"loading {directory} and checking its golden vectors")
         policy = VLAPolicy.from_pretrained(directory, device=device, dtype=dtype, engine=engine)
-        if not threads and engine == "torch" and device == "cpu":
-            chosen = measure_threads(lambda: policy.warm_up([WARM_UP_INSTRUCTION])) or chosen
         base_limits(policy.config)
+        # What it is, and what it answers: that says as much as its weights, and is read in a moment.
+        identity = sha256_of(*(Path(directory) / name for name in ("config.json", "golden.safetensors")))
+        if not threads and engine == "torch" and device == "cpu":
+            doing("choosing how many threads compute it")
+            chosen = measure_threads(lambda: policy.warm_up([WARM_UP_INSTRUCTION])) or chosen
     except (PolicyDirectoryError, MemoryShortageError, OSError) as error:
         raise StartError(str(error)) from error
     except ValueError as error:
         raise StartError(f"policy {directory} cannot drive this robot: {error}") from error
     except RuntimeError as error:  # torch: no such device, out of memory
         raise StartError(f"policy {directory} does not load on device {device} as {dtype}: {error}") from error
-    return policy, f"{policy.engine.describe()}; {policy.golden_difference}; {chosen}"
+    return Loaded(policy, identity, f"{policy.engine.describe()}; {policy.golden_difference}; {chosen}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -9,12 +10,15 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import NoReturn
 
 import rclpy
+from rclpy.callback_groups import CallbackGroup
 from rclpy.exceptions import ParameterException
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+
+from .executor import RobotExecutor
 
 DISCOVERY_TIME = 3.0  # s within which nodes find each other, also on a machine with too much to do
 
@@ -24,11 +28,23 @@ class StartError(Exception):
 
 
 class RobotNode(Node, ABC):
-    """A node whose process must not end before it has brought the robot to rest."""
+    """A node whose process must not end before it has brought the robot to rest.
+
+    Attributes:
+        slow: callbacks that may take long; None: none do.
+        failed: it cannot go on, and has said why: its process ends with exit code 1.
+    """
+
+    slow: CallbackGroup | None = None
+    failed = False
 
     @abstractmethod
-    def close(self) -> None:
-        """Bring everything that moves to rest and end all threads; the node can still publish."""
+    def close(self) -> bool:
+        """Bring everything that moves to rest and end all threads; the node can still publish.
+
+        Returns:
+            Whether all threads have ended; one may be stuck in a policy.
+        """
 
 
 def run(create: Callable[[], RobotNode], argv: list[str] | None = None) -> int:
@@ -49,9 +65,11 @@ def run(create: Callable[[], RobotNode], argv: list[str] | None = None) -> int:
     # case: shells start background jobs with SIGINT ignored, and a robot must be stoppable.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    code, ended = 0, True
     try:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
-        return _spin(create())
+        code, ended = _spin(create())
+        return code
     except KeyboardInterrupt:
         return 130
     # rclpy raises RuntimeErrors for bad ROS arguments.
@@ -61,6 +79,8 @@ def run(create: Callable[[], RobotNode], argv: list[str] | None = None) -> int:
     finally:
         if rclpy.ok():
             rclpy.shutdown()
+        if not ended:
+            _leave(code)
 
 
 def refuse_second_instance(node: Node, since: float) -> None:
@@ -85,20 +105,31 @@ def refuse_second_instance(node: Node, since: float) -> None:
         time.sleep(0.05)
 
 
-def _spin(node: RobotNode) -> int:
+def _spin(node: RobotNode) -> tuple[int, bool]:
+    """Exit code, and whether all threads have ended."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    executor = SingleThreadedExecutor()
+    executor = RobotExecutor(node.slow)
     executor.add_node(node)
+    code, ended = 0, False
     try:
-        while not stop.is_set():
+        while not stop.is_set() and not node.failed:
             executor.spin_once(timeout_sec=0.1)
+        code = int(node.failed)
     except Exception as error:  # noqa: BLE001  (whatever it is, the robot is stopped below)
         node.get_logger().fatal(f"stopped by an unexpected {type(error).__name__}: {error}")
         traceback.print_exc()
-        return 1
+        code = 1
     finally:
-        node.close()
-        node.destroy_node()
-    return 0
+        ended = node.close() and not executor.busy
+        if ended:
+            node.destroy_node()
+    return code, ended
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process although a thread is at work in a policy: it would bring the interpreter down on its way out."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

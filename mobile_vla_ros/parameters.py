@@ -1,4 +1,4 @@
-"""Parameters of our nodes: typed, described, within a range, fixed at the start; unknown ones are refused."""
+"""Parameters of our nodes: typed, described, within a range; unknown ones are refused."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def declare(
     *,
     between: tuple[float, float] | None = None,
     choices: tuple[str, ...] = (),
+    changeable: bool = False,
 ) -> Value:
-    """Declare a read-only parameter; the value it got from file or command line, else `default`.
+    """Declare a parameter; the value it got from file or command line, else `default`.
 
     Args:
         node: whose parameter.
@@ -30,12 +31,13 @@ def declare(
         description: for `ros2 param describe`; with the unit.
         between: range of a number, ends included.
         choices: the allowed texts; empty: any.
+        changeable: while the node runs; else it is read-only.
 
     Raises:
         rclpy.exceptions.ParameterException: wrong type or out of range; the message names the parameter.
         StartError: none of `choices`.
     """
-    descriptor = ParameterDescriptor(description=description, read_only=True)
+    descriptor = ParameterDescriptor(description=description, read_only=not changeable)
     if choices:
         descriptor.additional_constraints = f"one of {', '.join(choices)}"
     if between is not None and isinstance(default, float):
@@ -49,16 +51,20 @@ def declare(
     return value
 
 
-def refuse_unknown(node: Node) -> None:
+def refuse_unknown(node: Node, later: tuple[str, ...] = ()) -> None:
     """Refuse parameters that were given but not declared; to be called when all have been declared.
 
     A misspelt name must not leave a robot with a value that its owner did not mean.
+
+    Args:
+        node: whose parameters.
+        later: names that will still be declared.
 
     Raises:
         StartError: the message names the unknown parameters, and all known ones.
     """
     given = node._parameter_overrides  # rclpy has no public way to ask
-    unknown = sorted(name for name in given if not node.has_parameter(name))
+    unknown = sorted(name for name in given if not node.has_parameter(name) and name not in later)
     if unknown:
-        known = ", ".join(sorted(node.get_parameters_by_prefix("")))
+        known = ", ".join(sorted([*node.get_parameters_by_prefix(""), *later]))
         raise StartError(f"unknown parameter {', '.join(unknown)}; known: {known}")

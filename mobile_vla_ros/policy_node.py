@@ -3,322 +3,295 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from dataclasses import fields
-from typing import TypeGuard
+import traceback
+from collections.abc import Callable
 
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import Twist, TwistStamped
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # the only place it has on Humble
-from rclpy.duration import Duration
-from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import String
+from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState
+from rclpy.lifecycle.node import TransitionCallbackReturn
+from rclpy.timer import Timer
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
 
-from .control import Command, ControllerConfig, DriveController, DriveState, Limits, PolicyStepper
-from .control.pace import Pace
-from .diagnostics import pace_diagnostics, provenance
-from .images import ImageError, check
-from .inference import Answer, BadFrame, InferenceWorker, Planned, Request
-from .loading import WARM_UP_INSTRUCTION, DrivingPolicy, load
+from .control import ActionRange, Arming, DriveController, Limits, PolicyStepper
+from .diagnostics import gathered, lifecycle_status, machine_status
+from .drive import Drive
+from .inference import InferenceWorker
+from .loading import WARM_UP_INSTRUCTION, Loaded, load
 from .node_process import RobotNode, StartError, refuse_second_instance, run
-from .parameters import declare, refuse_unknown
+from .settings import Settings
+from .topics import Publishers, subscribe, subscribe_emergency_stop
 
-NEWEST_FRAME = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-DIAGNOSTICS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+SUCCESS, FAILURE, ERROR = (
+    TransitionCallbackReturn.SUCCESS,
+    TransitionCallbackReturn.FAILURE,
+    TransitionCallbackReturn.ERROR,
+)
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 DIAGNOSTICS_PERIOD = 1.0  # s
-STATUS_PERIOD = 0.5  # s at least between two reasons of the same state
-COMPLAINT_PERIOD = 5.0  # s between two log lines about the same fault of the frames
 CLOSE_TIMEOUT = 1.0  # s that shutdown waits for the policy; ros2 launch waits 5 before it gets rough
 
 
-class PolicyNode(RobotNode):
-    """The policy on a robot.
+class PolicyNode(LifecycleNodeMixin, RobotNode):
+    """The policy on a robot, as a managed node.
 
-    Callbacks only store; a worker thread runs the policy; a timer on a steady clock asks the
-    `DriveController` for a command and publishes it, whatever happens elsewhere. An answer of the policy has a command
-    of its own, at once; the timer's go on as if there were none.
+    configure loads the policy and takes its first step, in a thread of its own, so that everything else is served
+    meanwhile; activate starts the timer of control, disarmed; deactivate sends a zero, then nothing; cleanup frees the
+    policy. All other callbacks run one after the other in the thread that spins, and `_lock` keeps transitions out of
+    them.
 
     Args:
-        policy: what steers; None: load the policy directory that the parameter `policy` names.
+        open_policy: what steers, opened at each configure; None: load the directory that the parameter `policy` names.
 
     Raises:
-        StartError: no or a corrupt policy directory, unknown parameters, limits that are loosened, or a node
-        of the
-            same name.
+        StartError: unknown parameters, or some that do not go together.
     """
 
-    def __init__(self, policy: DrivingPolicy | None = None) -> None:
-        super().__init__("policy_node")
-        created = time.monotonic()
-        directory = declare(self, "policy", "", "policy directory")
-        device = declare(self, "device", "cpu", "torch device that runs the policy, such as cpu or cuda")
-        dtype = declare(
+    def __init__(self, open_policy: Callable[[], Loaded] | None = None) -> None:
+        RobotNode.__init__(self, "policy_node")
+        self.slow = ReentrantCallbackGroup()  # reentrant: get_state is answered while configure is under way
+        LifecycleNodeMixin.__init__(self, callback_group=self.slow)
+        self._created = time.monotonic()
+        self._closing = False
+        self._lock = threading.RLock()
+        self._arming = Arming()
+        self._drive: Drive | None = None  # from configure to cleanup
+        self._worker: InferenceWorker | None = None
+        self._timer: Timer | None = None  # while active
+        self._doing, self._reason = "unconfigured", ""  # state for people, and why the last transition failed
+        self._settings = Settings(self, lambda: self._drive is not None and self._drive.controller.may_move)
+        self._open = open_policy or self._load
+        self._out = Publishers(self, self._settings.stamped, self._settings.base_frame)
+        subscribe(
             self,
-            "dtype",
-            "auto",
-            "number format of what is not quantised; auto: as the policy is stored",
-            choices=("auto", "float32", "bfloat16", "float16"),
+            self._settings.image_transport,
+            self._settings.odometry_timeout > 0.0,
+            on_image=lambda message: self._while_active(lambda drive: drive.on_image(message)),
+            on_instruction=lambda message: self._while_active(lambda drive: drive.on_instruction(message)),
+            on_odometry=lambda message: self._while_active(lambda drive: drive.on_odometry(message)),
         )
-        engine = declare(
-            self,
-            "engine",
-            "torch",
-            "what computes the steps; onnx: an export of the policy (mobile-vla export) in ONNX Runtime",
-            choices=("torch", "torch-compile", "torch-cuda-graphs", "onnx"),
-        )
-        threads = declare(
-            self,
-            "threads",
-            0,
-            "that compute the policy on the CPU; 0: as many as leave a core to cameras and control",
-            between=(0, 1024),
-        )
-        transport = declare(
-            self,
-            "image_transport",
-            "raw",
-            "raw: sensor_msgs/Image on camera/image_raw; "
-            "compressed: sensor_msgs/CompressedImage on camera/image_raw/compressed",
-            choices=("raw", "compressed"),
-        )
-        self._stamped = declare(
-            self, "enable_stamped_cmd_vel", False, "publish TwistStamped instead of Twist on cmd_vel"
-        )
-        self._base_frame = declare(self, "base_frame", "base_link", "frame_id of a stamped cmd_vel")
-        if policy is None:
-            policy, description = load(directory, device, dtype, engine, threads)
-            self.get_logger().info(f"policy {directory}: {description}")
-        config = self._declare_controller(policy)
-        self._controller = DriveController(self._declare_limits(policy), config)
-        self._status: tuple[DriveState, str] | None = None
-        self._status_time = 0.0
-        self._complaint = ("", 0.0)  # text; s, steady
-        self._pace = Pace(config.dt)
-        self._pace_told = (False, 0.0)  # whether it was too slow; s, steady
+        subscribe_emergency_stop(self, self._on_emergency_stop)
+        self._offer("arm", self._arm)
+        self._offer("disarm", self._disarm)
+        self._offer("stop", self._stop)
+        self._offer("reset", self._arming.reset)
+        self._settings.refuse_unknown()
+        self._answered = self.create_guard_condition(lambda: self._while_active(Drive.on_answers))
+        self.create_timer(DIAGNOSTICS_PERIOD, self._diagnose, clock=STEADY)
+        self._out.instruction("")
+        self._say("unconfigured")
+        self._autostart = threading.Thread(target=self._bring_up, name="autostart", daemon=True)
+        if self._settings.autostart:
+            self._autostart.start()
 
-        self._command_publisher = self.create_publisher(TwistStamped if self._stamped else Twist, "cmd_vel", NEWEST)
-        self._status_publisher = self.create_publisher(String, "~/status", LATCHED)
-        self._instruction_publisher = self.create_publisher(String, "~/active_instruction", LATCHED)
-        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS)
-        self._provenance_publisher = self.create_publisher(DiagnosticArray, "~/provenance", DIAGNOSTICS)
-        overridable = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY])
-        self.create_subscription(
-            String, "instruction", self._on_instruction, NEWEST, qos_overriding_options=overridable
-        )
-        self.create_subscription(
-            CompressedImage if transport == "compressed" else Image,
-            "camera/image_raw/compressed" if transport == "compressed" else "camera/image_raw",
-            self._on_image,
-            NEWEST_FRAME,
-            qos_overriding_options=overridable,
-        )
-        refuse_unknown(self)
-        refuse_second_instance(self, created)
-        self._worker = self._start_worker(policy, config.dt)
-        self._timer = self.create_timer(
-            1.0 / config.control_hz, self._on_tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
-        self._instruction_publisher.publish(String(data=""))
+    def _offer(self, name: str, action: Callable[[], str | None]) -> None:
+        """A Trigger service; its message is the reason if the action is refused."""
 
-    def close(self) -> None:
-        """Publish a last zero and see it delivered; end the worker."""
-        self._timer.cancel()
-        self._publish(Command(0.0, 0.0, DriveState.STOPPED, "shut down"))
-        self._command_publisher.wait_for_all_acked(Duration(seconds=0.2))
-        self._worker.close(CLOSE_TIMEOUT)
+        def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            response.message = action() or ""
+            response.success = not response.message
+            return response
 
-    def _start_worker(self, policy: DrivingPolicy, dt: float) -> InferenceWorker:
+        self.create_service(Trigger, f"~/{name}", answer)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the policy and take its first step; FAILURE, with the reason in the log, if that does not work."""
+        return self._attempt("configure", self._configure, otherwise=FAILURE)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to publish commands: zero, until the robot is armed."""
+        return self._attempt("activate", lambda: self._activate(state), otherwise=ERROR)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """A last zero, delivered, then silence."""
+        return self._attempt("deactivate", lambda: self._deactivate(state), otherwise=ERROR)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the policy."""
+        return self._attempt("clean up", lambda: self._free("unconfigured"), otherwise=ERROR)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As deactivate and cleanup."""
+        return self._attempt("shut down", lambda: self._free("finalized"), otherwise=ERROR)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As deactivate and cleanup: it may be configured anew."""
+        return self._attempt("recover", lambda: self._free("unconfigured"), otherwise=FAILURE)
+
+    def close(self) -> bool:
+        """A last zero, delivered; then end the worker. A transition that is under way is left alone."""
+        self._closing = True
+        return self._free("shut down") and not self._autostart.is_alive()
+
+    def _bring_up(self) -> None:
+        """Autostart; what went wrong has been logged."""
+        if self.trigger_configure() is not SUCCESS or self.trigger_activate() is not SUCCESS:
+            self.failed = True
+
+    def _attempt(
+        self, what: str, action: Callable[[], object], otherwise: TransitionCallbackReturn
+    ) -> TransitionCallbackReturn:
+        """Do it. Nothing that is raised may leave: rclpy would swallow it."""
+        try:
+            action()
+            return SUCCESS
+        except StartError as error:
+            reason = f"cannot {what}: {error}"
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is said, and the robot stands)
+            reason = f"cannot {what}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
+        if not self._closing:
+            self._reason = reason.splitlines()[0]
+            self.get_logger().error(reason)
+            self._out.status(self._described)
+        return otherwise
+
+    def _configure(self) -> None:
+        self._reason = ""
+        self._say("configuring")
+        try:
+            loaded = self._open()
+            self._say("configuring: taking a first step")
+            self._worker = self._start_worker(loaded)
+            refuse_second_instance(self, self._created)
+            with self._lock:
+                config = loaded.policy.config
+                controller = DriveController(
+                    self._settings.declare_limits(Limits.of(config.action.limits)),
+                    self._settings.config(config.dt),
+                    ActionRange.of(config.action.continuous),
+                    self._arming,
+                )
+                self._drive = Drive(self, self._out, controller, self._worker, config.dt, loaded.identity)
+        except Exception:
+            self._free("unconfigured")
+            raise
+        self._say("inactive")
+
+    def _load(self) -> Loaded:
+        settings = self._settings
+        loaded = load(
+            settings.policy,
+            settings.device,
+            settings.dtype,
+            settings.engine,
+            settings.threads,
+            lambda doing: self._say(f"configuring: {doing}"),
+        )
+        self.get_logger().info(f"policy {settings.policy}: {loaded.description}")
+        return loaded
+
+    def _start_worker(self, loaded: Loaded) -> InferenceWorker:
         """Let the policy take its first, slow step before anybody waits for it."""
-        answered = self.create_guard_condition(self._on_answers)
         begin = time.monotonic()
+        policy = loaded.policy
         try:
             worker = InferenceWorker(
-                PolicyStepper(policy, dt), lambda: policy.warm_up([WARM_UP_INSTRUCTION]), answered.trigger
+                PolicyStepper(policy, policy.config.dt),
+                lambda: policy.warm_up([WARM_UP_INSTRUCTION]),
+                self._answered.trigger,
             )
         except Exception as error:
             raise StartError(f"the policy's first step failed: {type(error).__name__}: {error}") from error
         self.get_logger().info(f"policy warmed up in {time.monotonic() - begin:.1f} s")
         return worker
 
-    def _declare_controller(self, policy: DrivingPolicy) -> ControllerConfig:
-        default = ControllerConfig(dt=policy.config.dt)
-        return ControllerConfig(
-            dt=policy.config.dt,
-            control_hz=declare(self, "control_hz", default.control_hz, "Hz of cmd_vel", between=(10.0, 100.0)),
-            camera_timeout=declare(
-                self,
-                "camera_timeout",
-                default.camera_timeout,
-                "s without a usable frame after which cmd_vel is zero",
-                between=(0.05, 0.4),
-            ),
-            policy_timeout=declare(
-                self,
-                "policy_timeout",
-                default.policy_timeout,
-                "s that the policy may take for a frame before cmd_vel is zero; "
-                "above 0.4 a policy that hangs is noticed later than 0.5 s",
-                between=(0.05, 5.0),
-            ),
-            plan_timeout=declare(
-                self,
-                "plan_timeout",
-                default.plan_timeout,
-                "s from a frame's stamp until its plan is not followed any more",
-                between=(0.1, 10.0),
-            ),
-            stop_threshold=declare(
-                self,
-                "stop_threshold",
-                default.stop_threshold,
-                "probability from which on the task counts as done",
-                between=(0.01, 1.0),
-            ),
-            stop_confirmations=declare(
-                self,
-                "stop_confirmations",
-                default.stop_confirmations,
-                "plans in a row that must say that the task is done",
-                between=(1, 20),
-            ),
-        )
-
-    def _declare_limits(self, policy: DrivingPolicy) -> Limits:
-        limits = Limits.of(policy.config.action.limits)
-        wanted = {
-            field.name: declare(
-                self,
-                f"limits.{field.name}",
-                float(getattr(limits, field.name)),
-                "m, s, rad; the policy's own limit unless it is tightened here",
+    def _activate(self, state: LifecycleState) -> None:
+        self._reason = ""
+        with self._lock:
+            drive = self._drive
+            if drive is None:
+                raise RuntimeError("there is no policy")
+            super().on_activate(state)
+            drive.begin()
+            self._doing = "active"
+            self._timer = self.create_timer(
+                1.0 / self._settings.control_hz, lambda: self._while_active(Drive.tick), clock=STEADY
             )
-            for field in fields(limits)
-        }
-        try:
-            return limits.tightened(wanted)
-        except ValueError as error:
-            raise StartError(f"parameter limits: {error}") from error
+            if self._settings.arm_on_activate:
+                self._arm()
+            drive.tick()
 
-    def _now(self) -> float:
-        return float(self.get_clock().now().nanoseconds) * 1e-9
+    def _deactivate(self, state: LifecycleState) -> None:
+        with self._lock:
+            self._halt("deactivated")  # before super(): a managed publisher that is not active drops what it is given
+            super().on_deactivate(state)
+        self._say("inactive")
 
-    def _on_instruction(self, message: String) -> None:
-        number = self._controller.set_instruction(message.data, self._now(), time.monotonic())
-        self._worker.discard()
-        self._pace.clear()
-        self._instruction_publisher.publish(String(data=self._controller.instruction))
-        self.get_logger().info(f"instruction {number}: {self._controller.instruction!r}")
+    def _halt(self, reason: str) -> None:
+        """End what an activation began; the last command is zero, and has arrived."""
+        timer, self._timer = self._timer, None
+        if timer is not None and self._drive is not None:
+            self.destroy_timer(timer)
+            self._drive.end(reason)
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        now, steady = self._now(), time.monotonic()
-        try:
-            check(message)
-        except ImageError as error:
-            self._controller.refuse_frame(str(error), steady)
-            self._complain(str(error), steady)
-            return
-        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        if self._controller.on_frame(stamp, now, steady):
-            controller = self._controller
-            self._worker.submit(Request(message, stamp, controller.instruction, controller.instruction_id, steady))
+    def _free(self, state: str) -> bool:
+        """Halt, and give the policy up; whether its thread has ended."""
+        with self._lock:
+            self._halt(state)
+            worker, self._worker, self._drive = self._worker, None, None
+        self._say(state)
+        if worker is None:
+            return True
+        worker.close(CLOSE_TIMEOUT)
+        return not worker.alive
 
-    def _on_tick(self) -> None:
-        steady = time.monotonic()
-        if not self._worker.alive:
-            self._controller.policy_failed("policy: its worker has died; restart the node")
-        self._drive(self._now(), steady)
-        self._tell_pace(steady)
+    def _while_active(self, action: Callable[[Drive], None]) -> None:
+        with self._lock:
+            if self._timer is not None and self._drive is not None:
+                action(self._drive)
 
-    def _on_answers(self) -> None:
-        """Follow a new plan at once: until the next tick it would grow old by up to a period."""
-        now, steady = self._now(), time.monotonic()
-        taken = [answer for answer in self._worker.answers() if self._take(answer, now, steady)]
-        stamp = self._drive(now, steady)
-        for answer in taken:
-            message = provenance(self.get_fully_qualified_name(), answer, now, steady, stamp)
-            self._provenance_publisher.publish(message)
+    def _arm(self) -> str | None:
+        """Arm, with the limits, times and thresholds that the parameters have now; the reason if that is refused."""
+        with self._lock:
+            drive = self._drive
+            if self._timer is None or drive is None:
+                return f"the node is {self._doing}, expected active"
+            if not drive.controller.may_move:
+                drive.controller.configure(self._settings.limits(), self._settings.config(drive.dt))
+            return drive.arm()
 
-    def _take(self, answer: Answer, now: float, steady: float) -> TypeGuard[Planned]:
-        """Whether it is a plan that is followed from now on."""
-        controller = self._controller
-        if isinstance(answer, Planned):
-            controller.accept(answer.plan, now, steady)
-            self._pace.add(answer.seconds, now - answer.plan.stamp, steady)
-            if controller.refusal is None:
-                return True
-            self.get_logger().debug(controller.refusal)  # if it matters, the state says so too
-        elif isinstance(answer, BadFrame):
-            controller.refuse_frame(answer.reason, steady, answer.stamp)
-            self._complain(answer.reason, steady)
-        else:
-            self.get_logger().error(answer.reason)
-            if answer.instruction_id == controller.instruction_id:
-                controller.policy_failed(answer.reason)
-        return False
+    def _disarm(self) -> str | None:
+        """Slow down, then stand; never refused."""
+        self._while_active(lambda drive: drive.controller.disarm("disarmed by request"))
+        return None
 
-    def _drive(self, now: float, steady: float) -> Time:
-        """Send the command of this moment; the time of sending."""
-        command = self._controller.command(now, steady)
-        stamp = self._publish(command)
-        self._tell(command, steady)
-        return stamp
+    def _stop(self) -> str | None:
+        """Latch the emergency stop, whatever the node's state; never refused."""
+        with self._lock:
+            self._arming.stop("by request")
+            self._while_active(Drive.stop)
+        return None
 
-    def _publish(self, command: Command) -> Time:
-        """Send it; the time of sending."""
-        twist = Twist()
-        twist.linear.x = command.linear_x
-        twist.angular.z = command.angular_z
-        stamp = self.get_clock().now().to_msg()
-        if not self._stamped:
-            self._command_publisher.publish(twist)
-            return stamp
-        message = TwistStamped(twist=twist)
-        message.header.stamp = stamp  # of publishing: who reads it computes ages from it
-        message.header.frame_id = self._base_frame
-        self._command_publisher.publish(message)
-        return stamp
+    def _on_emergency_stop(self, message: Bool) -> None:
+        with self._lock:
+            latched = bool(self._arming.latched)
+            self._arming.press(message.data)
+            if message.data and not latched:  # the topic may say so again and again
+                self._while_active(Drive.stop)
 
-    def _tell(self, command: Command, steady: float) -> None:
-        """Latch state and reason; log changes of state."""
-        status = (command.state, command.reason)
-        changed = self._status is None or self._status[0] is not command.state
-        if status == self._status or not (changed or steady - self._status_time >= STATUS_PERIOD):
-            return
-        self._status, self._status_time = status, steady
-        text = f"{command.state.value}: {command.reason}" if command.reason else command.state.value
-        self._status_publisher.publish(String(data=text))
-        if changed and command.state is DriveState.STOPPED:
-            self.get_logger().warning(text)
-        elif changed:
+    @property
+    def _described(self) -> str:
+        """What it does, and what it could not do."""
+        return f"{self._doing}: {self._reason}" if self._reason else self._doing
+
+    def _say(self, text: str) -> None:
+        """State and what is being done, for people; an active node says its own."""
+        self._doing = text
+        if not self._closing:
+            self._out.status(self._described)
             self.get_logger().info(text)
 
-    def _tell_pace(self, steady: float) -> None:
-        """Publish rate and latencies once a second; log when the policy begins or ceases to be too slow."""
-        slow, last = self._pace_told
-        if steady - last < DIAGNOSTICS_PERIOD:
-            return
-        report = self._pace.report(steady)
-        self._pace_told = (report is not None and report.too_slow, steady)
-        stamp = self.get_clock().now().to_msg()
-        self._diagnostics_publisher.publish(pace_diagnostics(self.get_fully_qualified_name(), report, stamp))
-        if report is not None and report.too_slow != slow:
-            # Two calls: rclpy lets each line of code log at one level only, and raises otherwise.
-            if report.too_slow:
-                self.get_logger().warning(f"pace: {report.text}")
-            else:
-                self.get_logger().info(f"pace: {report.text}")
-
-    def _complain(self, reason: str, steady: float) -> None:
-        """Log what is wrong with the frames, now and then; something new at once."""
-        text, last = self._complaint
-        if reason != text or steady - last >= COMPLAINT_PERIOD:
-            self._complaint = (reason, steady)
-            self.get_logger().error(reason)
+    def _diagnose(self) -> None:
+        with self._lock:
+            if self._timer is not None and self._drive is not None:
+                self._drive.diagnose()
+                return
+        name = self.get_fully_qualified_name()
+        statuses = lifecycle_status(name, self._described, fault=bool(self._reason)), machine_status(name)
+        self._out.diagnostics(gathered(self.get_clock().now().to_msg(), *statuses))
 
 
 def main() -> int:

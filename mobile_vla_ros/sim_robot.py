@@ -82,9 +82,10 @@ class SimRobot(RobotNode):
         )
         self.get_logger().info(f"room {seed}: {', '.join(item.name for item in self._world.scene.objects)}")
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Free the renderer; the robot vanishes with its process."""
         self._world.close()
+        return True
 
     def _on_command(self, twist: Twist) -> None:
         try:

@@ -17,6 +17,7 @@ from mobile_vla_models.benchmark.policy.full_size import full_size_policy
 from mobile_vla_models.engine.threads import use_threads
 
 from ..control import Limits
+from ..loading import Loaded
 from ..node_process import run
 from ..policy_node import PolicyNode
 
@@ -29,7 +30,8 @@ class FullSizeDriver:
 
     def __init__(self, policy: VLAPolicy) -> None:
         self._policy = policy
-        self.config = SimpleNamespace(dt=policy.config.dt, action=SimpleNamespace(limits=LIMITS))
+        action = SimpleNamespace(limits=LIMITS, continuous=policy.config.action.continuous)
+        self.config = SimpleNamespace(dt=policy.config.dt, action=action)
 
     def reset(self) -> None:
         """Forget the history."""
@@ -48,7 +50,7 @@ class FullSizeDriver:
 def main(precision: str, device: str, engine: str, threads: str) -> int:
     """Run the node; the exit code."""
     print(use_threads(int(threads)), flush=True)
-    return run(lambda: PolicyNode(FullSizeDriver(full_size_policy(precision, device, engine))))
+    return run(lambda: PolicyNode(lambda: Loaded(FullSizeDriver(full_size_policy(precision, device, engine)))))
 
 
 if __name__ == "__main__":

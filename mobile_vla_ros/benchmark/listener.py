@@ -59,9 +59,9 @@ class Listener(Node):
 
     def _on_provenance(self, message: DiagnosticArray) -> None:
         (status,) = message.status
-        values = {pair.key: float(pair.value) for pair in status.values}
-        frame = values["frame (s)"]
-        moments = {name: frame + 1e-3 * values[f"{name} (ms)"] for name in ("received", "begun", "decoded", "planned")}
+        values = {pair.key: pair.value for pair in status.values}
+        frame, names = float(values["frame (s)"]), ("received", "begun", "decoded", "planned")
+        moments = {name: frame + 1e-3 * float(values[f"{name} (ms)"]) for name in names}
         self.steps.append(Step(frame=frame, command=_seconds(message.header.stamp), **moments))
 
     def _on_status(self, message: String) -> None:

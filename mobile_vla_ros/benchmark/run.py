@@ -32,10 +32,10 @@ START_TIMEOUT = 600.0  # s, for random weights of full size to be drawn on a bus
 PARAMETERS = {
     "control_hz": CONTROL_HZ,
     "enable_stamped_cmd_vel": "true",
+    "arm_on_activate": "true",
     "policy_timeout": 5.0,
     "plan_timeout": 10.0,
     "stop_threshold": 1.0,
-    "stop_confirmations": 20,
 }
 
 

@@ -1,12 +1,16 @@
 """The control core: from timed plans to velocity commands. Pure Python; time is always passed in."""
 
-from .controller import Command, ControllerConfig, DriveController, DriveState
+from .arming import Arming
+from .configuration import ControllerConfig
+from .controller import Command, DriveController, DriveState
 from .limits import Limits
-from .plan import ActionPlan
+from .plan import ActionPlan, ActionRange
 from .stepper import PolicyStepper
 
 __all__ = [
     "ActionPlan",
+    "ActionRange",
+    "Arming",
     "Command",
     "ControllerConfig",
     "DriveController",

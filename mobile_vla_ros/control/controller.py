@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 
+from .arming import Arming
+from .configuration import ControllerConfig
+from .done import DoneDetector
+from .follower import PlanFollower
+from .frames import FrozenCamera, StampCheck
 from .gate import FrameGate
-from .limits import REST, Limits, Velocity, VelocityLimiter
-from .plan import ActionPlan
+from .limits import REST, Limits, VelocityLimiter
+from .plan import ActionPlan, ActionRange
 from .watchdog import ClockGuard, Watchdog
+
+MAX_INSTRUCTION = 500  # characters
+STARVED = 4.0  # control periods between two ticks from which on what the robot did in between was not controlled
 
 
 class DriveState(str, Enum):
     """What the controller is doing. The command is exactly zero in every state but DRIVING."""
 
+    DISARMED = "disarmed"  # it may not move; the reason says why
     WAITING = "waiting"  # no instruction, or none of its plans yet
     DRIVING = "driving"  # following a plan, or slowing down within the limits (the reason then says why)
     DONE = "done"  # the task is done; until the next instruction
-    STOPPED = "stopped"  # a fault, which the reason names
+    STOPPED = "stopped"  # a fault or an emergency stop, which the reason names
 
 
 @dataclass(frozen=True)
@@ -38,54 +47,6 @@ class Command:
     reason: str
 
 
-@dataclass(frozen=True)
-class ControllerConfig:
-    """Times and thresholds of the controller.
-
-    From the last frame (or from the moment the policy got work and went silent) to a zero command it takes at
-    most `camera_timeout` (`policy_timeout`) and two control periods, the second for what waits to be read:
-    0.40 s with these values. That leaves 0.1 s for transport and a busy machine within the 0.5 s that a base
-    waits at most.
-
-    Attributes:
-        dt: s between recurrent steps; must be the policy's.
-        control_hz: how often `command` is called.
-        camera_timeout: s without a usable frame, and age of a frame on arrival, from which on the command is
-            zero.
-        policy_timeout: s that the policy may work on a frame before the command is zero.
-        plan_timeout: s after its stamp from which on a plan is not followed (the robot slows down to zero).
-        blend_time: s over which a new plan takes over from the one before.
-        stop_threshold: probability from which on a plan says that the task is done.
-        stop_confirmations: plans in a row that must say so.
-        future_tolerance: s that a stamp may lie ahead of the clock.
-        clock_tolerance: s that the clock may jump.
-
-    Raises:
-        ValueError: a value out of range; the message names it.
-    """
-
-    dt: float
-    control_hz: float = 20.0
-    camera_timeout: float = 0.3
-    policy_timeout: float = 0.3
-    plan_timeout: float = 0.8
-    blend_time: float = 0.1
-    stop_threshold: float = 0.5
-    stop_confirmations: int = 3
-    future_tolerance: float = 0.1
-    clock_tolerance: float = 0.5
-
-    def __post_init__(self) -> None:
-        may_be_zero = ("blend_time", "future_tolerance", "clock_tolerance")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not (math.isfinite(value) and (value >= 0.0 if field.name in may_be_zero else value > 0.0)):
-                expected = "at least 0" if field.name in may_be_zero else "above 0"
-                raise ValueError(f"{field.name} = {value}: expected a finite number, {expected}")
-        if self.stop_threshold > 1.0:
-            raise ValueError(f"stop_threshold = {self.stop_threshold}: expected a probability")
-
-
 class DriveController:
     """Turns frames, instructions and plans into commands; the only part that decides whether the robot moves.
 
@@ -93,52 +54,140 @@ class DriveController:
     time), by which plans are looked up; and `steady`, which never jumps or stands still, for watchdogs and
     ramps.
 
-    The command is zero unless everything is fresh, finite and asked for. Faults give zero at once, without a
-    ramp, and drop the plan; the robot moves again with the next plan from a fresh frame. A failed policy is
-    different: it stays stopped until an instruction is sent anew. A plan that has ended, a finished task and
-    a change of instruction are no faults: the robot slows down within its limits.
+    The command is zero unless the robot is armed and everything is fresh, finite and asked for. Faults give zero at
+    once, without a ramp, and drop the plan; the robot moves again with a plan from a frame stamped after the fault. A
+    failed policy is different: it stays stopped until an instruction is sent anew. An emergency stop latches, and ends
+    the instruction with it. A plan that has ended, a finished task, a change of instruction and disarming are no
+    faults: the robot slows down within its limits.
 
-    Not thread-safe: call everything from one thread.
+    Not thread-safe: only one thread at a time may call it.
+
+    Args:
+        limits: of the motion.
+        config: times and thresholds.
+        action_range: that the policy declares of its own output.
+        arming: permission to move, where it has to outlive this controller; None: one of its own, disarmed.
 
     Attributes:
+        arming: permission to move; to be changed through this class.
         instruction: the sentence being followed; empty: none.
         instruction_id: its number; plans must carry it.
         refusal: why the last `accept` refused its plan; None if it did not.
+        bad_frame: what was wrong with the last frame; empty: nothing.
     """
 
-    def __init__(self, limits: Limits, config: ControllerConfig) -> None:
-        self._config = config
-        self._limiter = VelocityLimiter(limits)
-        self._gate = FrameGate(config.dt)
-        self._clock = ClockGuard(config.clock_tolerance)
-        self._camera = Watchdog(config.camera_timeout)
-        self._policy = Watchdog(config.policy_timeout)
+    def __init__(
+        self, limits: Limits, config: ControllerConfig, action_range: ActionRange, arming: Arming | None = None
+    ) -> None:
+        self._range = action_range
+        self.arming = Arming() if arming is None else arming
         self.instruction = ""
         self.instruction_id = 0
         self.refusal: str | None = None
-        self._newest_frame = -math.inf  # stamp, s
-        self._bad_frame = ""  # what was wrong with the last frame; empty: nothing
+        self._instruction_fault = ""  # why the last instruction was refused; empty: it was not
+        self.bad_frame = ""
         self._refused, self._refused_at = "", -math.inf  # the last frame that could not be used; s, steady
         self._requested = -math.inf  # stamp of the newest frame given to the policy, s
-        self._newest_plan = -math.inf  # stamp, s
-        self._plan: ActionPlan | None = None
-        self._plan_before: ActionPlan | None = None
-        self._taken_over = -math.inf  # `now` from which on _plan takes over, s
-        self._commanded = -math.inf  # `now` of the last command, s
-        self._confirmations = 0
+        self._fresh_from = -math.inf  # stamp from which on frames are used, s
         self._done = False
         self._failure = ""  # of the policy; empty: none
         self._pause = ""  # why there is no plan; empty: none came yet
         self._last_tick: float | None = None  # steady, s
+        self._limiter = VelocityLimiter(limits)
+        self.configure(limits, config)
 
-    def set_instruction(self, text: str, now: float, steady: float) -> int:
-        """Follow `text` from now on; empty (or blank): none, the command is zero.
+    def configure(self, limits: Limits, config: ControllerConfig) -> None:
+        """Take other limits, times and thresholds; whatever waits for a camera or a policy begins anew.
 
-        The old plan is dropped at once. Each call counts, also with the same words: it ends `done` and gives
-        a policy that failed another try.
+        Raises:
+            RuntimeError: the robot is armed, or still slowing down.
+        """
+        if self.may_move:
+            raise RuntimeError("limits, times and thresholds change only while the robot is disarmed and stands")
+        self._config = config
+        self._limiter = VelocityLimiter(limits)
+        self._gate = FrameGate(config.dt)
+        self._clock = ClockGuard(config.clock_tolerance)
+        self._stamps = StampCheck(config.camera_timeout, config.future_tolerance)
+        self._frozen = FrozenCamera(config.frozen_timeout)
+        self._camera = Watchdog(config.camera_timeout)
+        self._policy = Watchdog(config.policy_timeout)
+        self._odometry = Watchdog(config.odometry_timeout)
+        self._follower = PlanFollower(config)
+        self._detector = DoneDetector(config.stop_threshold, config.stop_release, config.stop_dwell, config.dt)
+
+    @property
+    def may_move(self) -> bool:
+        """It is armed, or still slowing down."""
+        return self.arming.armed or not self._limiter.at_rest
+
+    @property
+    def watchdogs(self) -> dict[str, Watchdog]:
+        """What they wait for, by name."""
+        return {"camera": self._camera, "policy": self._policy, "odometry": self._odometry}
+
+    def arm(self, now: float, steady: float) -> str | None:
+        """Allow motion from now on; the reason if that is refused, else None.
+
+        Only frames stamped from now on count. Camera and, if it is used, odometry are awaited from now on.
 
         Args:
-            text: the sentence; blanks at its ends do not count.
+            now: s, clock of the frames.
+            steady: s, steady clock.
+        """
+        if self.arming.armed:
+            return None
+        refusal = self.arming.arm()
+        if refusal is None:
+            self._fresh_from = now
+            self._pause = ""
+            self._camera.start(steady)
+            if self._config.odometry_timeout > 0.0:
+                self._odometry.start(steady)
+        return refusal
+
+    def disarm(self, reason: str) -> None:
+        """Slow down within the limits, then stand until armed again; the instruction stays."""
+        self.arming.disarm(reason)
+        self._drop_plan(reason)
+        self._expect_nothing()
+
+    def rest(self, reason: str) -> None:
+        """Stand at once, disarmed; the instruction ends."""
+        self.arming.disarm(reason)
+        self.withdraw()
+
+    def stop(self, reason: str) -> None:
+        """Emergency stop: zero at once, until `reset`; the instruction ends with it."""
+        self.arming.stop(reason)
+        self.withdraw()
+
+    def press(self, pressed: bool) -> None:
+        """Take what the emergency stop's topic says: true is `stop`; while it is true there is no `reset`."""
+        self.arming.press(pressed)
+        if pressed:
+            self.withdraw()
+
+    def reset(self) -> str | None:
+        """End the emergency stop, which leaves the robot disarmed; the reason if that is refused, else None."""
+        return self.arming.reset()
+
+    def withdraw(self) -> None:
+        """End the instruction, and stand at once; whoever latches `arming` elsewhere calls it too."""
+        self.instruction = ""
+        self.instruction_id += 1
+        self._instruction_fault = ""
+        self._expect_nothing()
+        self._halt("no instruction")
+
+    def set_instruction(self, text: str, now: float, steady: float) -> int:
+        """Follow `text` from now on; empty (or blank): none, the command is zero. So it is for one that is too long.
+
+        The old plan is dropped at once. Each call counts, also with the same words: it ends `done`, it gives
+        a policy that failed another try, and a picture that did not change another chance.
+
+        Args:
+            text: the sentence, of at most `MAX_INSTRUCTION` characters; blanks at its ends do not count.
             now: s, clock of the frames.
             steady: s, steady clock.
 
@@ -147,39 +196,49 @@ class DriveController:
         """
         self.instruction = text.strip()
         self.instruction_id += 1
-        self._drop_plan("" if self.instruction else "no instruction")
-        self._gate.reset()
-        self._policy.clear()
-        self._requested = -math.inf
-        self._newest_plan = -math.inf
+        self._instruction_fault = ""
+        if len(self.instruction) > MAX_INSTRUCTION:
+            length, self.instruction = len(self.instruction), ""
+            self._instruction_fault = f"instruction of {length} characters refused: expected at most {MAX_INSTRUCTION}"
+        self._drop_plan("")
+        self._expect_nothing()
+        self._follower.forget()
+        self._frozen.clear()
         self._done = False
         self._failure = ""
         if not self.instruction:
             self._limiter.stop()
         return self.instruction_id
 
-    def on_frame(self, stamp: float, now: float, steady: float) -> bool:
+    def on_frame(self, stamp: float, now: float, steady: float, digest: int | None = None) -> bool:
         """Note a frame that arrived.
 
         Args:
             stamp: s, the frame's own stamp.
             now: s, clock of the frames.
             steady: s, steady clock.
+            digest: of its content: other for another picture; None: not known.
 
         Returns:
             Whether the policy is to make a recurrent step with this frame.
         """
-        self._bad_frame = self._fault_of_frame(stamp, now)
-        if self._bad_frame:
+        self.bad_frame = self._stamps.fault(stamp, now)
+        if self.bad_frame:
             return False
-        self._newest_frame = stamp
         self._camera.start(steady)
-        if not self.instruction or self._done or self._failure or not self._gate.take(stamp):
+        self._frozen.see(digest)
+        wanted = self._wants_plans and not self._frozen.fault and stamp >= self._fresh_from
+        if not wanted or not self._gate.take(stamp):
             return False
         self._requested = stamp
         if not self._policy.running:
             self._policy.start(steady)
         return True
+
+    def on_odometry(self, steady: float) -> None:
+        """Note that odometry arrived; counts where `odometry_timeout` is above 0."""
+        if self._odometry.running:
+            self._odometry.start(steady)
 
     def refuse_frame(self, reason: str, steady: float, stamp: float | None = None) -> None:
         """A frame cannot be used (unknown encoding, corrupt): zero, for as long as a silent camera is borne.
@@ -205,8 +264,9 @@ class DriveController:
     def accept(self, plan: ActionPlan, now: float, steady: float) -> None:
         """Follow `plan` from now on, unless it is refused; then `refusal` and the command's reason say why.
 
-        Refused are plans for another instruction, older than the newest one, from the future, or too old to
-        be followed. A plan that is malformed or not finite is a failure of the policy.
+        Refused are plans for another instruction, older than the newest one, from the future, too old to
+        be followed, or from a frame of before the last fault. A plan that is malformed, not finite or out of the
+        policy's own range is a failure of the policy.
 
         Args:
             plan: answer to a frame that `on_frame` asked a step for.
@@ -217,27 +277,22 @@ class DriveController:
         if plan.instruction_id != self.instruction_id:
             self.refusal = f"plan for instruction {plan.instruction_id}, now it is {self.instruction_id}"
             return
-        defect = plan.defect()
+        defect = plan.defect(self._range)
         if defect is not None:
             self.refusal = f"policy: {defect}"
             self.policy_failed(self.refusal)
             return
         self._answered(plan.stamp, steady)
-        if not self.instruction or self._done or self._failure:
+        if not self._wants_plans:
             self.refusal = "no plan is wanted"
             return
-        self.refusal = self._untimely(plan, now)
+        self.refusal = self._follower.follow(plan, now, self._fresh_from)
         if self.refusal is not None:
-            if self._plan is None:
+            if self._follower.plan is None:
                 self._pause = self.refusal
             return
-        self._newest_plan = plan.stamp
-        # The last command was wholly of the plan before: from there one blends into the other.
-        self._plan_before, self._plan, self._taken_over = self._plan, plan, min(now, self._commanded)
         self._pause = ""
-        says_done = (plan.stop_at(now) or 0.0) >= self._config.stop_threshold
-        self._confirmations = self._confirmations + 1 if says_done else 0
-        if self._confirmations >= self._config.stop_confirmations:
+        if self._detector.done(plan.stop_at(now) or 0.0, plan.stamp):
             self._done = True
             self._drop_plan("task done")
 
@@ -249,49 +304,29 @@ class DriveController:
             steady: s, steady clock.
         """
         last, self._last_tick = self._last_tick, steady
-        self._commanded = now
+        gap = 0.0 if last is None else steady - last
         jump = self._clock.jump(now, steady)
         if jump is not None:
             self._forget_times()
-            self._halt(jump)
-        if not self.instruction:
-            return Command(0.0, 0.0, DriveState.WAITING, "no instruction")
-        if self._failure:
-            return Command(0.0, 0.0, DriveState.STOPPED, self._failure)
-        if self._done and self._limiter.at_rest:
-            return Command(0.0, 0.0, DriveState.DONE, "")
-        fault = jump or self._fault(steady)
+        fault = jump or self._starved(gap) or self._fault(steady)
         if fault:
             self._halt(fault)
-            return Command(0.0, 0.0, DriveState.STOPPED, fault)
-        target = self._target(now)
-        tick = 0.0 if last is None else min(steady - last, 2.0 / self._config.control_hz)
-        linear_x, angular_z = self._limiter.towards(target, tick) if tick > 0.0 else self._limiter.velocity
-        return Command(linear_x, angular_z, *self._state())
+            self._fresh_from = now if math.isfinite(now) else -math.inf
+        standing = self._standing(fault)
+        if standing is not None:
+            self._limiter.stop()
+            return Command(0.0, 0.0, *standing)
+        target = self._follower.target(now)
+        if target is None and self._follower.plan is not None:
+            self._drop_plan(f"the plan is used up ({now - self._follower.plan.stamp:.2f} s old)")
+        tick = min(gap, 2.0 / self._config.control_hz)
+        velocity = self._limiter.towards(target or REST, tick) if tick > 0.0 else self._limiter.velocity
+        self._frozen.move(velocity, tick)
+        return Command(*velocity, *self._moving())
 
-    def _fault_of_frame(self, stamp: float, now: float) -> str:
-        age = now - stamp
-        if not math.isfinite(age):
-            return f"frame stamped {stamp} s at {now} s"
-        if abs(age) > 1e6:
-            return f"frame stamped {stamp:.2f} s at {now:.2f} s: is use_sim_time right?"
-        if age < -self._config.future_tolerance:
-            return f"frame stamped {-age:.2f} s in the future"
-        if age > self._config.camera_timeout:
-            return f"frame already {age:.2f} s old on arrival"
-        if stamp <= self._newest_frame:
-            return "frame whose stamp does not advance"
-        return ""
-
-    def _untimely(self, plan: ActionPlan, now: float) -> str | None:
-        age = now - plan.stamp
-        if plan.stamp <= self._newest_plan:
-            return f"plan from a frame {self._newest_plan - plan.stamp:.2f} s older than the present one's"
-        if not age >= -self._config.future_tolerance:
-            return f"plan from a frame {-age:.2f} s in the future"
-        if age > self._config.plan_timeout or plan.at(now) is None:
-            return f"policy too slow: its plan was already {age:.2f} s old"
-        return None
+    @property
+    def _wants_plans(self) -> bool:
+        return self.arming.armed and bool(self.instruction) and not self._done and not self._failure
 
     def _answered(self, stamp: float, steady: float) -> None:
         """The policy is done with the frame of `stamp`; it may have the next one at hand already."""
@@ -300,59 +335,76 @@ class DriveController:
         else:
             self._policy.clear()
 
+    def _starved(self, gap: float) -> str:
+        """Whether this tick comes so late that nobody watched over the motion meanwhile."""
+        late = gap > STARVED / self._config.control_hz
+        moving = self._follower.plan is not None or not self._limiter.at_rest
+        return f"the control loop was held up for {gap:.2f} s" if late and moving else ""
+
     def _fault(self, steady: float) -> str:
         if steady - self._refused_at <= self._config.camera_timeout:
             return self._refused
         silence = self._camera.overdue(steady)
         if silence is not None:
-            return f"camera: no usable frame for {silence:.2f} s{_in_brackets(self._bad_frame)}"
+            return f"camera: no usable frame for {silence:.2f} s{_in_brackets(self.bad_frame)}"
+        if self._frozen.fault:
+            return self._frozen.fault
+        silence = self._odometry.overdue(steady)
+        if silence is not None:
+            return f"odometry: none for {silence:.2f} s"
         silence = self._policy.overdue(steady)
         return "" if silence is None else f"policy: no answer for {silence:.2f} s"
 
-    def _target(self, now: float) -> Velocity:
-        """Velocity (m/s, rad/s) wanted at `now`; rest, and no plan any more, if the plan has run out."""
-        if self._plan is None:
-            return REST
-        wanted = self._plan.at(now) if now - self._plan.stamp <= self._config.plan_timeout else None
-        if wanted is None:
-            self._drop_plan(f"the plan is used up ({now - self._plan.stamp:.2f} s old)")
-            return REST
-        before = None if self._plan_before is None else self._plan_before.at(now)
-        share = (now - self._taken_over) / self._config.blend_time if self._config.blend_time > 0.0 else 1.0
-        if before is None or share >= 1.0:
-            self._plan_before = None
-            return wanted
-        share = max(share, 0.0)
-        return (
-            (1.0 - share) * before[0] + share * wanted[0],
-            (1.0 - share) * before[1] + share * wanted[1],
-        )
+    def _standing(self, fault: str) -> tuple[DriveState, str] | None:
+        """Why the robot stands still, whatever a plan says; None: it does not have to."""
+        arming = self.arming
+        if arming.latched:
+            return DriveState.STOPPED, f"emergency stop: {arming.latched}"
+        if not arming.armed and self._limiter.at_rest:
+            return DriveState.DISARMED, arming.reason
+        if not self.instruction:
+            refused = self._instruction_fault
+            return (DriveState.STOPPED, refused) if refused else (DriveState.WAITING, "no instruction")
+        if self._failure:
+            return DriveState.STOPPED, self._failure
+        if self._done and self._limiter.at_rest:
+            return DriveState.DONE, ""
+        return (DriveState.STOPPED, fault) if fault else None
 
-    def _state(self) -> tuple[DriveState, str]:
-        if self._plan is not None:
+    def _moving(self) -> tuple[DriveState, str]:
+        """State and reason after a step towards the target."""
+        if self._follower.plan is not None:
             return DriveState.DRIVING, ""
         if not self._limiter.at_rest:
             return DriveState.DRIVING, f"slowing down: {self._pause or 'new instruction'}"
+        if not self.arming.armed:
+            return DriveState.DISARMED, self.arming.reason
         if self._done:
             return DriveState.DONE, ""
         if self._pause:
             return DriveState.STOPPED, self._pause
-        return DriveState.WAITING, f"no plan yet{_in_brackets(self._bad_frame)}"
+        return DriveState.WAITING, f"no plan yet{_in_brackets(self.bad_frame)}"
 
     def _drop_plan(self, why: str) -> None:
-        self._plan = self._plan_before = None
-        self._confirmations = 0
+        self._follower.drop()
+        self._detector.clear()
         self._pause = why
 
     def _halt(self, why: str) -> None:
         self._drop_plan(why)
         self._limiter.stop()
 
-    def _forget_times(self) -> None:
-        """Stamps of the time before a jump mean nothing after it."""
-        self._newest_frame = self._newest_plan = self._requested = -math.inf
+    def _expect_nothing(self) -> None:
+        """What the policy was asked for is not awaited any more; its next frame is the next that comes."""
+        self._requested = -math.inf
         self._gate.reset()
         self._policy.clear()
+
+    def _forget_times(self) -> None:
+        """Stamps of the time before a jump mean nothing after it."""
+        self._stamps.forget()
+        self._follower.forget()
+        self._expect_nothing()
 
 
 def _in_brackets(text: str) -> str:

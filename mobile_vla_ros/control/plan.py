@@ -3,10 +3,55 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ActionRange:
+    """What a policy declares of its own output: beyond it, it is not what was trained.
+
+    Attributes:
+        minimum, maximum: linear_x (m/s) and angular_z (rad/s).
+    """
+
+    minimum: tuple[float, float]
+    maximum: tuple[float, float]
+
+    _ROUNDING: ClassVar = 1e-3  # of the range: what half precision may miss its end by
+
+    @classmethod
+    def of(cls, continuous: Iterable[Any]) -> ActionRange:
+        """The range that the dimensions of an action spec declare.
+
+        Args:
+            continuous: each with `name`, `minimum` and `maximum`.
+
+        Raises:
+            KeyError: there is no linear_x or no angular_z.
+        """
+        ends = {dimension.name: (dimension.minimum, dimension.maximum) for dimension in continuous}
+        linear_x, angular_z = ends["linear_x"], ends["angular_z"]
+        return cls((linear_x[0], angular_z[0]), (linear_x[1], angular_z[1]))
+
+    @classmethod
+    def unbounded(cls) -> ActionRange:
+        """That of something that declares none, such as a script."""
+        return cls((-math.inf, -math.inf), (math.inf, math.inf))
+
+    def excess(self, velocity: NDArray[np.floating]) -> str | None:
+        """Which of the velocities, finite (n, 2), lies beyond the range by more than rounding; None: none."""
+        for column, name in enumerate(("linear_x", "angular_z")):
+            low, high = self.minimum[column], self.maximum[column]
+            slack = self._ROUNDING * (high - low)
+            for value in (float(velocity[:, column].min()), float(velocity[:, column].max())):
+                if not low - slack <= value <= high + slack:
+                    return f"{name} {value:.3f} is out of the policy's own range {low} to {high}"
+        return None
 
 
 @dataclass(frozen=True)
@@ -49,8 +94,8 @@ class ActionPlan:
         row = self._row(now)
         return None if row is None else _interpolated(self.stop, row)
 
-    def defect(self) -> str | None:
-        """What makes this plan unfit for use (not finite, wrong shape, no probability); None if nothing."""
+    def defect(self, action_range: ActionRange) -> str | None:
+        """What makes it unfit for use (not finite, wrong shape, no probability, out of range); None if nothing."""
         if not (math.isfinite(self.stamp) and math.isfinite(self.dt) and self.dt > 0.0):
             return f"stamp {self.stamp} s, dt {self.dt} s: expected finite, dt above 0"
         if self.velocity.ndim != 2 or self.velocity.shape[1] != 2 or len(self.velocity) == 0:
@@ -61,7 +106,7 @@ class ActionPlan:
             return "velocity is not finite"
         if not ((self.stop >= 0.0) & (self.stop <= 1.0)).all():
             return "stop is not a probability in [0, 1]"
-        return None
+        return action_range.excess(self.velocity)
 
     def _row(self, now: float) -> float | None:
         row = (now - self.stamp) / self.dt

@@ -10,10 +10,13 @@ class Watchdog:
 
     Args:
         timeout: s of silence that are allowed.
+
+    Attributes:
+        timeout: the same.
     """
 
     def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
+        self.timeout = timeout
         self._since: float | None = None
 
     @property
@@ -29,12 +32,14 @@ class Watchdog:
         """Nothing is awaited."""
         self._since = None
 
+    def silence(self, steady: float) -> float | None:
+        """Seconds of silence at `steady` (s); None: nothing is awaited."""
+        return None if self._since is None else steady - self._since
+
     def overdue(self, steady: float) -> float | None:
         """Seconds of silence at `steady` (s) if they are too many, else None."""
-        if self._since is None:
-            return None
-        silence = steady - self._since
-        return None if silence <= self._timeout else silence  # NaN counts as too late
+        silence = self.silence(steady)
+        return None if silence is None or silence <= self.timeout else silence  # NaN counts as too late
 
 
 class ClockGuard:

@@ -115,7 +115,7 @@ def _commands(config: DemoConfig) -> dict[str, list[str]]:
     """Command lines of the nodes, in the order of starting."""
     parameters: dict[str, dict[str, object]] = {
         "sim_robot": {"seed": config.seed},
-        "policy_node": {"policy": config.policy, "use_sim_time": "true"},
+        "policy_node": {"policy": config.policy, "use_sim_time": "true", "arm_on_activate": "true"},
     }
     return {
         name: [

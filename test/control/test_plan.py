@@ -1,12 +1,15 @@
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mobile_vla_ros.control.plan import ActionPlan
+from mobile_vla_ros.control.plan import ActionPlan, ActionRange
+
+RANGE = ActionRange((-0.6, -1.2), (0.6, 1.2))
 
 
 def make_plan(rows: int = 4, stamp: float = 10.0, dt: float = 0.2) -> ActionPlan:
@@ -67,10 +70,37 @@ def test_a_looked_up_velocity_lies_between_the_rows(rows: int, offset: float) ->
     ],
 )
 def test_defects_are_named(plan: ActionPlan, defect: str) -> None:
-    found = plan.defect()
+    found = plan.defect(RANGE)
     assert found is not None
     assert re.search(defect, found)
 
 
 def test_a_sound_plan_has_no_defect() -> None:
-    assert make_plan().defect() is None
+    assert make_plan().defect(RANGE) is None
+
+
+@pytest.mark.parametrize(
+    ("velocity", "excess"),
+    [
+        ((0.601, 0.0), None),  # what half precision may round to
+        ((-0.601, -1.202), None),
+        ((0.61, 0.0), "linear_x 0.610 is out of the policy's own range -0.6 to 0.6"),
+        ((0.0, -1.3), "angular_z -1.300 is out of the policy's own range -1.2 to 1.2"),
+    ],
+)
+def test_what_no_training_taught_is_out_of_range(velocity: tuple[float, float], excess: str | None) -> None:
+    rows = np.zeros((3, 2))
+    rows[1] = velocity
+    assert ActionPlan(0.0, 0.2, rows, np.zeros(3), 1).defect(RANGE) == excess
+
+
+def test_the_range_is_that_of_the_action_spec() -> None:
+    spec = [SimpleNamespace(name="angular_z", minimum=-1.2, maximum=1.2)]
+    with pytest.raises(KeyError, match="linear_x"):
+        ActionRange.of(spec)
+    spec.append(SimpleNamespace(name="linear_x", minimum=-0.6, maximum=0.6))
+    assert ActionRange.of(spec) == RANGE
+
+
+def test_a_script_declares_no_range() -> None:
+    assert ActionRange.unbounded().excess(np.array([[1e9, -1e9]])) is None

@@ -13,11 +13,14 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist, TwistStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
 
 from mobile_vla_ros.demo.dds import free_domain
 
@@ -94,6 +97,7 @@ class Bench:
         rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node("bench", context=self._context, enable_rosout=False)
         self._instruction = self.node.create_publisher(String, "instruction", 1)
+        self._emergency_stop = self.node.create_publisher(Bool, "emergency_stop", 1)
         self.node.create_subscription(Twist, "cmd_vel", self._on_twist, 100)
         self.node.create_subscription(TwistStamped, "stamped_cmd_vel", self._on_stamped, 100)
         self.node.create_subscription(String, "policy_node/status", self._on_status, LATCHED)
@@ -118,6 +122,39 @@ class Bench:
         self._processes.append(process)
         return process
 
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """A service's answer."""
+        client = self.node.create_client(kind, name)
+        self.until(client.service_is_ready)
+        future = client.call_async(request)
+        self.until(future.done)
+        self.node.destroy_client(client)
+        return future.result()
+
+    def trigger(self, name: str) -> str:
+        """Call a Trigger service of policy_node; why it was refused, empty if it was not."""
+        response = self.call(Trigger, f"policy_node/{name}", Trigger.Request())
+        assert response.success == (not response.message)
+        return str(response.message)
+
+    def change_state(self, transition: int) -> bool:
+        """Ask policy_node for a transition; whether it made it."""
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return bool(self.call(ChangeState, "policy_node/change_state", request).success)
+
+    def state(self) -> str:
+        """Of policy_node's lifecycle."""
+        return str(self.call(GetState, "policy_node/get_state", GetState.Request()).current_state.label)
+
+    def press_emergency_stop(self, pressed: bool) -> None:
+        """Publish on `emergency_stop` once."""
+        self.until(lambda: self._emergency_stop.get_subscription_count() > 0)
+        self._emergency_stop.publish(Bool(data=pressed))
+
+    def until_status(self, beginning: str) -> None:
+        """Wait until policy_node's status begins so."""
+        self.until(lambda: self.statuses[-1:] != [] and self.statuses[-1][1].startswith(beginning))
+
     def instruct(self, text: str) -> None:
         """Give an instruction, again if it was lost because DDS had not connected both ends yet."""
         heard = len(self._heard)
@@ -125,9 +162,13 @@ class Bench:
             if text in self._heard[heard:]:
                 return
             if attempt % 50 == 0:
-                self._instruction.publish(String(data=text))
+                self.publish_instruction(text)
             time.sleep(0.02)
         pytest.fail(f"policy_node does not hear {text!r}")
+
+    def publish_instruction(self, text: str) -> None:
+        """Give an instruction once."""
+        self._instruction.publish(String(data=text))
 
     def until(self, condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Wait for it; fails with everything that the processes said."""
@@ -141,10 +182,11 @@ class Bench:
             time.sleep(0.02)
 
     def until_ready(self) -> None:
-        """Wait until policy_node publishes commands, hears us and waits for an instruction."""
+        """Wait until policy_node publishes commands and hears us; arm it, with no instruction."""
         self.until(lambda: bool(self.commands))
         self.instruct("")
-        self.until(lambda: self.statuses[-1:] != [] and self.statuses[-1][1] == "waiting: no instruction")
+        assert self.trigger("arm") == ""
+        self.until_status("waiting: no instruction")
 
     def until_driving(self) -> None:
         self.until(lambda: self.commands[-1][1] > 0.35)

@@ -1,6 +1,13 @@
-"""A camera at 10 Hz. Argument: encoding of its images, "jpeg" for compressed ones, "empty" for images without data."""
+"""A camera at 10 Hz.
+
+Argument: encoding of its images, "jpeg" for compressed ones, "empty" for images without data, "frozen" for rgb8 images
+that are all the same.
+"""
+
+from __future__ import annotations
 
 import array
+import itertools
 import sys
 import time
 
@@ -16,23 +23,28 @@ def main() -> None:
     kind = sys.argv[1]
     rclpy.init()
     node = rclpy.create_node("camera")
-    picture = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 120, 160, 3), dtype=np.uint8)
     if kind == "jpeg":
-        message = CompressedImage(format="jpeg")
-        message.data = array.array("B", cv2.imencode(".jpg", picture)[1].tobytes())
         publisher = node.create_publisher(CompressedImage, "camera/image_raw/compressed", 1)
+        messages = [CompressedImage(format="jpeg", data=_bytes(cv2.imencode(".jpg", one)[1])) for one in pictures]
     else:
-        message = Image(height=120, width=160, step=480, encoding=kind)
-        message.data = array.array("B", picture.tobytes())
-        if kind == "empty":
-            message = Image(encoding="rgb8")
         publisher = node.create_publisher(Image, "camera/image_raw", 1)
+        encoding = "rgb8" if kind == "frozen" else kind
+        messages = [Image(height=120, width=160, step=480, encoding=encoding, data=_bytes(one)) for one in pictures]
+        if kind == "empty":
+            messages = [Image(encoding="rgb8")]
+        if kind == "frozen":
+            messages = messages[:1]
     due = time.monotonic()
-    while True:
+    for message in itertools.cycle(messages):
         message.header.stamp = node.get_clock().now().to_msg()
         publisher.publish(message)
         due += PERIOD
         time.sleep(max(due - time.monotonic(), 0.0))
+
+
+def _bytes(data: np.ndarray) -> array.array[int]:
+    return array.array("B", data.tobytes())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""policy_node with a policy that does what its instruction says: drive, raise, nan, hang, die, sleep, compute.
+"""policy_node with a policy that does what its instruction says: drive, raise, nan, far, hang, die, sleep, compute.
 
-The argument `with-torch` is needed for the last one.
+The argument `with-torch` is needed for the last one; `slow-to-open` opens in some seconds; `cold` cannot be opened.
 """
 
 import sys
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobile_vla_models import ActionChunk
-from mobile_vla_ros.node_process import run
+from mobile_vla_ros.loading import Loaded
+from mobile_vla_ros.node_process import StartError, run
 from mobile_vla_ros.policy_node import PolicyNode
 
 DT, ROWS = 0.2, 8
@@ -27,10 +28,15 @@ LIMITS = SimpleNamespace(
     linear_jerk=10.0,
     angular_jerk=30.0,
 )
+CONTINUOUS = (
+    SimpleNamespace(name="linear_x", minimum=-0.6, maximum=0.6),
+    SimpleNamespace(name="angular_z", minimum=-1.2, maximum=1.2),
+)
+OPENING = 4.0  # s
 
 
 class ObedientPolicy:
-    config = SimpleNamespace(dt=DT, action=SimpleNamespace(limits=LIMITS))
+    config = SimpleNamespace(dt=DT, action=SimpleNamespace(limits=LIMITS, continuous=CONTINUOUS))
 
     def __init__(self) -> None:
         self._steps = 0
@@ -58,11 +64,22 @@ class ObedientPolicy:
                 sys.exit("the worker ends")
             if instruction == "hang":
                 time.sleep(3600.0)
-            velocity[:] = np.nan
+            velocity[:] = np.nan if instruction == "nan" else 0.7
         return ActionChunk.of_base(velocity, np.zeros(ROWS, np.float32), DT)
+
+
+def open_policy() -> Loaded:
+    if "slow-to-open" in sys.argv:
+        end = time.monotonic() + OPENING
+        while time.monotonic() < end:  # as a loader does: much Python, and now and then a wait
+            sum(range(10_000))
+            time.sleep(0.001)
+    if "cold" in sys.argv:
+        raise StartError("the policy is too cold")
+    return Loaded(ObedientPolicy(), identity="obedient")
 
 
 if __name__ == "__main__":
     if "with-torch" in sys.argv:
         import torch
-    sys.exit(run(lambda: PolicyNode(ObedientPolicy())))
+    sys.exit(run(lambda: PolicyNode(open_policy)))

@@ -41,5 +41,5 @@ def test_the_shipped_policy_is_measured(transport: str, capsys: pytest.CaptureFi
 
 
 def test_a_node_that_cannot_start_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DemoError, match=r"policy_node ended with exit code 1.*(\n.*)*cannot start: "):
+    with pytest.raises(DemoError, match=r"policy_node ended with exit code 1.*(\n.*)*cannot configure: "):
         measure_policy(tmp_path, "torch", Setting("raw", "cpu", 0, 5.0))

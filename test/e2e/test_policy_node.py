@@ -11,8 +11,10 @@ import pytest
 pytest.importorskip("rclpy")
 
 from bench import Bench, Process
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 
 pytestmark = pytest.mark.e2e
 
@@ -65,6 +67,7 @@ def test_a_camera_that_comes_back_is_followed_again(shared_bench: Bench, camera:
     [
         ("raise", "stopped: policy: RuntimeError: out of memory"),
         ("nan", "stopped: policy: velocity is not finite"),
+        ("far", "stopped: policy: linear_x 0.700 is out of the policy's own range -0.6 to 0.6"),
     ],
 )
 def test_a_policy_that_fails_stops_the_robot_until_an_instruction_is_sent_anew(
@@ -100,18 +103,125 @@ def test_the_pace_of_the_policy_is_published(shared_bench: Bench, camera: Proces
     shared_bench.instruct("drive")
     shared_bench.until_driving()
     begin = len(shared_bench.diagnostics)
-    shared_bench.until(lambda: any(status.values for status in shared_bench.diagnostics[begin:]))
-    status = next(status for status in shared_bench.diagnostics[begin:] if status.values)
-    values = {pair.key: float(pair.value) for pair in status.values}
+    shared_bench.until(lambda: any("rate (Hz)" in keys(status) for status in shared_bench.diagnostics[begin:]))
+    status = next(status for status in shared_bench.diagnostics[begin:] if "rate (Hz)" in keys(status))
+    values = keys(status)
     assert status.name.endswith("policy_node: policy")
-    assert values["rate (Hz)"] > 0.0
-    assert values["step p50 (ms)"] <= values["step p95 (ms)"] <= values["step p99 (ms)"]
-    assert values["frame to answer p50 (ms)"] > 0.0
+    assert values["policy"] == "obedient"
+    assert float(values["rate (Hz)"]) > 0.0
+    assert float(values["step p50 (ms)"]) <= float(values["step p95 (ms)"]) <= float(values["step p99 (ms)"])
+    assert float(values["frame to answer p50 (ms)"]) > 0.0
+
+
+def keys(status: DiagnosticStatus) -> dict[str, str]:
+    return {pair.key: pair.value for pair in status.values}
+
+
+def test_a_frozen_camera_stops_the_robot_until_a_picture_differs(
+    shared_bench: Bench, node: Process, camera: Process
+) -> None:
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+    camera.kill()
+    with shared_bench.start("camera.py", "frozen"):
+        shared_bench.until_status("stopped: camera: the picture is frozen")
+        assert shared_bench.zero_after(time.monotonic(), watch=1.0) <= 2 / CONTROL_HZ
+    with shared_bench.start("camera.py", "rgb8"):
+        shared_bench.until_driving()
+
+
+def test_disarming_ramps_to_zero_and_arming_goes_on(shared_bench: Bench, camera: Process) -> None:
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+    begin = len(shared_bench.commands)
+    assert shared_bench.trigger("disarm") == ""
+    shared_bench.until_status("disarmed: disarmed by request")
+    speeds = [v for _, v, _ in shared_bench.commands[begin:]]
+    assert any(0.05 < v < 0.35 for v in speeds)  # a ramp
+    assert shared_bench.zero_after(time.monotonic(), watch=1.0) <= 2 / CONTROL_HZ
+    assert shared_bench.trigger("arm") == ""
+    shared_bench.until_driving()
+
+
+@pytest.mark.parametrize("way", ["service", "topic"])
+def test_an_emergency_stop_is_zero_at_once_and_latches(shared_bench: Bench, camera: Process, way: str) -> None:
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+    begin = time.monotonic()
+    if way == "service":
+        shared_bench.trigger("stop")
+        reason = "by request"
+    else:
+        shared_bench.press_emergency_stop(True)
+        reason = "pressed"
+    assert shared_bench.zero_after(begin, watch=1.0) <= DEADLINE
+    shared_bench.until_status(f"stopped: emergency stop: {reason}")
+    assert shared_bench.trigger("arm") == f"emergency stop ({reason}): reset it first"
+    if way == "topic":
+        assert shared_bench.trigger("reset") == "the emergency stop is still pressed"
+        shared_bench.press_emergency_stop(False)
+        shared_bench.until(lambda: shared_bench.trigger("reset") == "")
+    else:
+        assert shared_bench.trigger("reset") == ""
+    shared_bench.until_status("disarmed: not armed since the emergency stop was reset")
+    assert shared_bench.trigger("arm") == ""
+    shared_bench.until_status("waiting: no instruction")  # arming alone does not resume
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+
+
+def test_what_shapes_motion_changes_only_while_disarmed(shared_bench: Bench, camera: Process) -> None:
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+    assert "only while the robot is disarmed and stands" in set_parameter(shared_bench, "limits.linear_x_max", 0.2)
+    assert "read-only" in set_parameter(shared_bench, "control_hz", 30.0)
+    shared_bench.trigger("disarm")
+    shared_bench.until_status("disarmed")
+    assert "loosens the policy's 0.5" in set_parameter(shared_bench, "limits.linear_x_max", 0.6)
+    assert "is above stop_threshold" in set_parameter(shared_bench, "stop_release", 0.9)
+    assert set_parameter(shared_bench, "limits.linear_x_max", 0.2) == ""
+    shared_bench.trigger("arm")
+    shared_bench.until(lambda: shared_bench.commands[-1][1] == pytest.approx(0.2))
+    time.sleep(0.5)
+    assert shared_bench.commands[-1][1] == pytest.approx(0.2)
+    shared_bench.trigger("disarm")
+    shared_bench.until_status("disarmed")
+    assert set_parameter(shared_bench, "limits.linear_x_max", 0.5) == ""
+    shared_bench.trigger("arm")
+    shared_bench.until_driving()
+
+
+def set_parameter(bench: Bench, name: str, value: float) -> str:
+    """Why it was refused; empty if it was not."""
+    parameter = Parameter(name, value=value).to_parameter_msg()
+    request = SetParameters.Request(parameters=[parameter])
+    (result,) = bench.call(SetParameters, "policy_node/set_parameters", request).results
+    assert result.successful == (not result.reason)
+    return str(result.reason)
+
+
+def test_an_instruction_that_is_too_long_stops_the_robot(shared_bench: Bench, camera: Process) -> None:
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+    shared_bench.publish_instruction("drive " * 200)
+    shared_bench.until_status("stopped: instruction of 1199 characters refused")
+    assert shared_bench.zero_after(time.monotonic(), watch=0.5) <= 2 / CONTROL_HZ
+
+
+def test_a_pace_that_changes_is_logged_and_the_node_lives(shared_bench: Bench, node: Process, camera: Process) -> None:
+    said, slow = "pace: ", "the policy cannot keep the dt"
+    shared_bench.instruct("sleep")
+    shared_bench.until(lambda: slow in node.output)
+    told = node.output.count(said)
+    shared_bench.instruct("drive")
+    shared_bench.until(lambda: node.output.count(said) > told)
+    assert slow not in node.output[node.output.rindex(said) :]
+    shared_bench.until_driving()
 
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [("yuv422", "image encoding 'yuv422' is not supported; expected one of rgb8,"), ("empty", "image is empty")],
+    [("32FC1", "image encoding '32FC1' is not supported"), ("empty", "image is empty")],
 )
 def test_images_that_cannot_be_used_are_named_and_the_robot_stands_still(
     shared_bench: Bench, node: Process, camera: Process, kind: str, reason: str
@@ -129,8 +239,8 @@ def test_images_that_cannot_be_used_are_named_and_the_robot_stands_still(
 def test_a_second_node_of_the_same_name_is_refused(shared_bench: Bench, node: Process, camera: Process) -> None:
     second = shared_bench.start(NODE)
     assert second.wait() == 1
-    assert second.output.splitlines()[-1].startswith(
-        "cannot start: a node named /policy_node is already running: stop it, or rename this one"
+    assert (
+        "cannot configure: a node named /policy_node is already running: stop it, or rename this one" in second.output
     )
     assert "Traceback" not in second.output
     shared_bench.instruct("drive")

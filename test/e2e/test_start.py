@@ -1,22 +1,33 @@
-"""What a user sees in a terminal when a node cannot start, or is interrupted while it does."""
+"""How policy_node starts and ends, by itself or under a manager; what is said when it cannot."""
 
 import signal
+import threading
+import time
 
 import pytest
 
 pytest.importorskip("rclpy")
 
 from bench import Bench
+from lifecycle_msgs.msg import Transition
+from nav_msgs.msg import Odometry
+from obedient_policy_node import OPENING
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import String
 
 pytestmark = pytest.mark.e2e
+
+NODE = "obedient_policy_node.py"
+DEADLINE = 0.5  # s
 
 
 def test_a_missing_policy_directory_is_one_message(bench: Bench) -> None:
     node = bench.start("-m", "mobile_vla_ros.policy_node", parameters={"policy": "/nowhere/policy"})
     assert node.wait() == 1
-    assert len(node.output.splitlines()) == 1
-    assert node.output.startswith("cannot start: ")
-    assert "/nowhere/policy" in node.output
+    (error,) = [line for line in node.output.splitlines() if "[ERROR]" in line]
+    assert "cannot configure: " in error
+    assert "/nowhere/policy" in error
+    assert "Traceback" not in node.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -30,3 +41,115 @@ def test_a_signal_while_starting_ends_it(bench: Bench, number: signal.Signals) -
     node.send(number)
     assert node.wait(10.0) == 130
     assert "Traceback" not in node.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_configuring_ends_it_at_once(bench: Bench, number: signal.Signals) -> None:
+    node = bench.start(NODE, "slow-to-open")
+    bench.until(lambda: bench.state() == "configuring")
+    begin = time.monotonic()
+    node.send(number)
+    assert node.wait(10.0) == 0
+    assert time.monotonic() - begin < OPENING / 2.0
+    assert "Traceback" not in node.output
+    assert not bench.commands
+
+
+def test_services_are_answered_while_it_configures(bench: Bench) -> None:
+    bench.start(NODE, "slow-to-open", parameters={"autostart": "false"})
+    bench.until_status("unconfigured")
+    assert bench.state() == "unconfigured"
+    done: list[bool] = []
+    configuring = threading.Thread(
+        target=lambda: done.append(bench.change_state(Transition.TRANSITION_CONFIGURE)), daemon=True
+    )
+    configuring.start()
+    bench.until(lambda: bench.state() == "configuring")
+    answers = []
+    while not done and len(answers) < 10:
+        begin = time.monotonic()
+        assert bench.state() in ("configuring", "inactive")
+        assert bench.trigger("arm") != ""
+        answers.append(time.monotonic() - begin)
+    print(f"get_state and ~/arm while configuring: {max(answers):.3f} s at most, of {len(answers)}")
+    assert len(answers) == 10  # long before it was done
+    bench.until(lambda: any(status.message.startswith("configuring") for status in bench.diagnostics))
+    configuring.join(30.0)
+    assert done == [True]
+    assert bench.state() == "inactive"
+    assert not bench.commands
+
+
+def test_it_is_managed(bench: Bench) -> None:
+    node = bench.start(NODE, parameters={"autostart": "false"})
+    bench.start("camera.py", "rgb8")
+    bench.until_status("unconfigured")
+    assert not bench.change_state(Transition.TRANSITION_ACTIVATE)
+    assert bench.change_state(Transition.TRANSITION_CONFIGURE)
+    bench.until_status("inactive")
+    assert bench.trigger("arm") == "the node is inactive, expected active"
+    assert not bench.commands
+    assert bench.change_state(Transition.TRANSITION_ACTIVATE)
+    bench.until_ready()
+    bench.instruct("drive")
+    bench.until_driving()
+    assert bench.change_state(Transition.TRANSITION_DEACTIVATE)
+    bench.until_status("inactive")
+    assert bench.commands[-1][1:] == (0.0, 0.0)  # sent before the silence
+    time.sleep(0.3)
+    count = len(bench.commands)
+    time.sleep(0.5)
+    assert len(bench.commands) == count
+    assert bench.change_state(Transition.TRANSITION_ACTIVATE)
+    bench.until(lambda: len(bench.commands) > count)
+    bench.until_status("disarmed: ")  # not armed any more, and without an instruction
+    assert bench.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert bench.change_state(Transition.TRANSITION_CLEANUP)
+    assert bench.state() == "unconfigured"
+    assert bench.change_state(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert bench.state() == "finalized"
+    node.send(signal.SIGINT)
+    assert node.wait(10.0) == 0
+
+
+def test_a_configure_that_fails_is_answered_and_named(bench: Bench) -> None:
+    node = bench.start(NODE, "cold", parameters={"autostart": "false"})
+    bench.until_status("unconfigured")
+    assert not bench.change_state(Transition.TRANSITION_CONFIGURE)
+    assert bench.state() == "unconfigured"
+    bench.until_status("unconfigured: cannot configure: the policy is too cold")
+    assert "[ERROR]" in node.output
+
+
+def test_it_may_be_armed_as_soon_as_it_is_active(bench: Bench) -> None:
+    bench.start(NODE, parameters={"arm_on_activate": "true"})
+    bench.start("camera.py", "rgb8")
+    bench.until_status("waiting: no instruction")
+    bench.instruct("drive")
+    bench.until_driving()
+
+
+def test_qualities_of_service_that_do_not_fit_are_named_once(bench: Bench) -> None:
+    node = bench.start(NODE)
+    bench.until_status("disarmed")
+    lossy = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    bench.node.create_publisher(String, "instruction", lossy)
+    error = "topic instruction: there is a publisher whose QoS does not fit (RELIABILITY)"
+    bench.until(lambda: error in node.output)
+    bench.node.create_publisher(String, "instruction", lossy)
+    time.sleep(1.0)
+    assert node.output.count(error) == 1
+
+
+def test_a_silent_odometry_stops_the_robot(bench: Bench) -> None:
+    bench.start(NODE, parameters={"odometry_timeout": 0.3, "arm_on_activate": "true"})
+    bench.start("camera.py", "rgb8")
+    odometry = bench.node.create_publisher(Odometry, "odom", 1)
+    timer = bench.node.create_timer(0.05, lambda: odometry.publish(Odometry()))
+    bench.until_status("waiting: no instruction")
+    bench.instruct("drive")
+    bench.until_driving()
+    begin = time.monotonic()
+    timer.cancel()
+    assert bench.zero_after(begin, watch=1.0) <= DEADLINE
+    bench.until_status("stopped: odometry: none for")

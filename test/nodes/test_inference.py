@@ -89,6 +89,7 @@ def test_the_newest_frame_replaces_those_that_wait(policy: GatedPolicy, worker: 
     answers = collect(worker, 2)
     assert all(isinstance(answer, Planned) for answer in answers)
     assert [answer.plan.stamp for answer in answers if isinstance(answer, Planned)] == [1.0, 1.6]
+    assert worker.replaced == 2
     worker.close(5.0)
     assert not worker.alive
 
@@ -123,10 +124,10 @@ def test_what_the_policy_raises_is_an_answer_and_the_worker_goes_on(
 
 def test_a_frame_that_cannot_be_decoded_is_an_answer(policy: GatedPolicy, worker: InferenceWorker) -> None:
     policy.go.set()
-    worker.submit(request(1.0, Image(encoding="yuv422", width=4, height=4, step=8, data=[0] * 32)))
+    worker.submit(request(1.0, Image(encoding="32FC1", width=4, height=4, step=16, data=[0] * 64)))
     (answer,) = collect(worker, 1)
     assert isinstance(answer, BadFrame)
-    assert "yuv422" in answer.reason
+    assert "32FC1" in answer.reason
     assert answer.stamp == 1.0
 
 

@@ -17,8 +17,9 @@ import rclpy
 
 from mobile_vla_models import ActionChunk
 from mobile_vla_ros import node_process
-from mobile_vla_ros.node_process import RobotNode, run
-from mobile_vla_ros.policy_node import PolicyNode
+from mobile_vla_ros.loading import Loaded
+from mobile_vla_ros.node_process import RobotNode, StartError, run
+from mobile_vla_ros.policy_node import SUCCESS, PolicyNode
 from mobile_vla_ros.share import share_path
 
 LIMITS = SimpleNamespace(
@@ -30,10 +31,14 @@ LIMITS = SimpleNamespace(
     linear_jerk=10.0,
     angular_jerk=30.0,
 )
+CONTINUOUS = (
+    SimpleNamespace(name="linear_x", minimum=-0.6, maximum=0.6),
+    SimpleNamespace(name="angular_z", minimum=-1.2, maximum=1.2),
+)
 
 
 class StillPolicy:
-    config = SimpleNamespace(dt=0.2, action=SimpleNamespace(limits=LIMITS))
+    config = SimpleNamespace(dt=0.2, action=SimpleNamespace(limits=LIMITS, continuous=CONTINUOUS))
 
     def reset(self) -> None:
         pass
@@ -50,10 +55,16 @@ class Started(Exception):  # noqa: N818  (the wanted end of a start)
 
 
 class StartOnly(PolicyNode):
+    """Is configured, and ends."""
+
+    policy: type[StillPolicy] | None = StillPolicy
+
     def __init__(self) -> None:
-        super().__init__(StillPolicy())
-        self.close()
-        raise Started
+        policy = self.policy
+        super().__init__(None if policy is None else lambda: Loaded(policy()))
+        configured = self.trigger_configure() is SUCCESS
+        assert self.close()
+        raise Started if configured else StartError(self._reason)
 
 
 @pytest.fixture(autouse=True)
@@ -70,14 +81,14 @@ def _own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def starts(*arguments: str) -> bool:
     try:
-        run(StartOnly, ["--ros-args", *arguments])
+        run(StartOnly, ["--ros-args", *arguments, "-p", "autostart:=false"])
     except Started:
         return True
     return False
 
 
 def refusal(capfd: pytest.CaptureFixture[str], create: type[RobotNode], *arguments: str) -> str:
-    assert run(create, ["--ros-args", *arguments]) == 1
+    assert run(create, ["--ros-args", *arguments, "-p", "autostart:=false"]) == 1
     output = capfd.readouterr()
     assert "Traceback" not in output.out + output.err
     message = output.err.splitlines()[-1]
@@ -91,9 +102,12 @@ def test_the_shipped_file_is_accepted_and_says_the_defaults() -> None:
     written = yaml.safe_load(file.read_text())["/**"]["ros__parameters"]
     rclpy.init(args=[])
     try:
-        node = PolicyNode(StillPolicy())
+        node = PolicyNode(lambda: Loaded(StillPolicy()))
         assert {name: node.get_parameter(name).value for name in written} == written
-        node.close()
+        named = {name for name in node.get_parameters_by_prefix("") if "qos_overrides" not in name}
+        assert named - {*written, "policy", "use_sim_time", "start_type_description_service"} == set()
+        node._autostart.join()
+        assert node.close()
         node.destroy_node()
     finally:
         rclpy.shutdown()
@@ -121,7 +135,10 @@ def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> Non
         ("camera_timeout:=0.9", "Parameter camera_timeout out of range Min: 0.05, Max: 0.4, value: 0.9"),
         ("camera_timeout:=.nan", "camera_timeout"),
         ("camera_timeout:=fast", "camera_timeout"),
-        ("stop_confirmations:=0", "stop_confirmations out of range"),
+        ("stop_dwell:=-1.0", "stop_dwell out of range"),
+        ("stop_release:=0.6", "parameter stop_release = 0.6 is above stop_threshold = 0.5"),
+        ("control_hz:=10.0 -p camera_timeout:=0.4", "a dead camera would stop the robot after 0.60 s"),
+        ("odometry_timeout:=-1.0", "odometry_timeout out of range"),
         ("image_transport:=theora", "parameter image_transport is 'theora': expected one of raw, compressed"),
         ("dtype:=int8", "parameter dtype is 'int8': expected one of auto, float32, bfloat16, float16"),
         ("limits.linear_x_max:=0.8", "parameter limits: limit linear_x_max = 0.8 loosens the policy's 0.5"),
@@ -132,7 +149,7 @@ def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> Non
     ],
 )
 def test_other_parameters_are_refused_by_name(capfd: pytest.CaptureFixture[str], argument: str, message: str) -> None:
-    assert message in refusal(capfd, StartOnly, "-p", argument)
+    assert message in refusal(capfd, StartOnly, "-p", *argument.split())
 
 
 def test_bad_files_are_refused(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -142,8 +159,13 @@ def test_bad_files_are_refused(capfd: pytest.CaptureFixture[str], tmp_path: Path
     assert "missing.yaml" in refusal(capfd, StartOnly, "--params-file", str(tmp_path / "missing.yaml"))
 
 
+class OfDirectory(StartOnly):
+    policy = None
+
+
 def test_a_policy_directory_is_needed(capfd: pytest.CaptureFixture[str]) -> None:
-    assert refusal(capfd, PolicyNode) == "parameter policy is empty: expected the path of a policy directory"
+    expected = "cannot configure: parameter policy is empty: expected the path of a policy directory"
+    assert refusal(capfd, OfDirectory) == expected
 
 
 class ColdPolicy(StillPolicy):
@@ -151,12 +173,12 @@ class ColdPolicy(StillPolicy):
         raise RuntimeError("no memory")
 
 
-def test_a_policy_that_takes_no_first_step_is_one_message(capfd: pytest.CaptureFixture[str]) -> None:
-    class Cold(PolicyNode):
-        def __init__(self) -> None:
-            super().__init__(ColdPolicy())
+class Cold(StartOnly):
+    policy = ColdPolicy
 
-    assert refusal(capfd, Cold) == "the policy's first step failed: RuntimeError: no memory"
+
+def test_a_policy_that_takes_no_first_step_is_one_message(capfd: pytest.CaptureFixture[str]) -> None:
+    assert refusal(capfd, Cold) == "cannot configure: the policy's first step failed: RuntimeError: no memory"
 
 
 def test_a_policy_directory_that_is_missing_or_corrupt_is_named(
@@ -164,9 +186,9 @@ def test_a_policy_directory_that_is_missing_or_corrupt_is_named(
 ) -> None:
     pytest.importorskip("torch")
     missing = tmp_path / "missing"
-    assert str(missing) in refusal(capfd, PolicyNode, "-p", f"policy:={missing}")
+    assert str(missing) in refusal(capfd, OfDirectory, "-p", f"policy:={missing}")
     corrupt = tmp_path / "corrupt"
     corrupt.mkdir()
     (corrupt / "config.json").write_text('{"schema_version": 1,')
-    message = refusal(capfd, PolicyNode, "-p", f"policy:={corrupt}")
-    assert message.startswith(f"policy directory {corrupt} lacks ")
+    message = refusal(capfd, OfDirectory, "-p", f"policy:={corrupt}")
+    assert message.startswith(f"cannot configure: policy directory {corrupt} lacks ")

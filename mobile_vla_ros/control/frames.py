@@ -1,0 +1,79 @@
+"""What makes a frame unusable: a stamp of another time, and a picture that does not change while the robot moves."""
+
+from __future__ import annotations
+
+import math
+
+from .limits import Velocity
+
+OTHER_TIME = 1e6  # s: further apart than this are not clocks that disagree, but clocks of different kinds
+MOVING: Velocity = (0.05, 0.1)  # m/s, rad/s: from here on, motion changes the picture
+
+
+class StampCheck:
+    """Refuses frames whose stamps do not advance, or are of another time.
+
+    Args:
+        oldest: s, age from which on a frame is of no use.
+        future_tolerance: s that a stamp may lie ahead of the clock.
+    """
+
+    def __init__(self, oldest: float, future_tolerance: float) -> None:
+        self._oldest, self._future_tolerance = oldest, future_tolerance
+        self._newest = -math.inf  # stamp, s
+
+    def forget(self) -> None:
+        """The clock jumped: stamps from before mean nothing now."""
+        self._newest = -math.inf
+
+    def fault(self, stamp: float, now: float) -> str:
+        """What is wrong with a frame of this stamp (s) that arrives at `now` (s); empty: nothing."""
+        age = now - stamp
+        if not math.isfinite(age):
+            return f"frame stamped {stamp} s at {now} s"
+        if abs(age) > OTHER_TIME:
+            return f"frame stamped {stamp:.2f} s at {now:.2f} s: is use_sim_time right?"
+        if age < -self._future_tolerance:
+            return f"frame stamped {-age:.2f} s in the future"
+        if age > self._oldest:
+            return f"frame already {age:.2f} s old on arrival"
+        if stamp <= self._newest:
+            return "frame whose stamp does not advance"
+        self._newest = stamp
+        return ""
+
+
+class FrozenCamera:
+    """Notices a camera that sends the same picture again and again although the robot is told to move.
+
+    Only the time under way counts: a robot that stands in a simulated room, where nothing flickers, rightly sees the
+    same picture for ever. A picture that changes, or a new instruction, begins anew.
+
+    Args:
+        timeout: s of motion without a change that are borne.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._digest: int | None = None
+        self._moved = 0.0  # s under way since the picture changed
+
+    def see(self, digest: int | None) -> None:
+        """A frame came; None: its content is not known, and counts as new."""
+        if digest is None or digest != self._digest:
+            self._digest, self._moved = digest, 0.0
+
+    def move(self, velocity: Velocity, seconds: float) -> None:
+        """The robot has been told to move with this velocity (m/s, rad/s) for so long."""
+        if abs(velocity[0]) >= MOVING[0] or abs(velocity[1]) >= MOVING[1]:
+            self._moved += seconds
+
+    @property
+    def fault(self) -> str:
+        """What is wrong; empty: nothing."""
+        frozen = self._moved > self._timeout
+        return f"camera: the picture is frozen, the same after {self._moved:.1f} s of driving" if frozen else ""

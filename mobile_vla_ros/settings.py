@@ -1,0 +1,187 @@
+"""The parameters of policy_node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from .control import ControllerConfig, Limits
+from .node_process import StartError
+from .parameters import declare, refuse_unknown
+
+PREFIX = "limits."
+LIMITS = tuple(f"{PREFIX}{field.name}" for field in fields(Limits))
+# What shapes motion, and may change while the robot is disarmed and stands: description and range.
+MOTION = {
+    "camera_timeout": ("s without a usable frame after which cmd_vel is zero", (0.05, 0.4)),
+    "policy_timeout": (
+        "s that the policy may take for a frame before cmd_vel is zero; "
+        "above 0.4 a policy that hangs is noticed later than 0.5 s",
+        (0.05, 5.0),
+    ),
+    "plan_timeout": ("s from a frame's stamp until its plan is not followed any more", (0.1, 10.0)),
+    "frozen_timeout": ("s that the robot may drive on while the camera's picture does not change", (0.2, 60.0)),
+    "stop_threshold": ("probability from which on a plan says that the task is done", (0.01, 1.0)),
+    "stop_release": ("probability below which a plan says that the task is not done", (0.01, 1.0)),
+    "stop_dwell": ("s for which plans must say that the task is done", (0.0, 10.0)),
+}
+_DEFAULTS = ControllerConfig(dt=1.0)
+_ALLOWED = SetParametersResult(successful=True)
+
+
+class Settings:
+    """Declares the parameters, reads them as a set, and refuses changes that are wrong or come at a wrong time.
+
+    The limits' defaults are the policy's own, so they are declared when it is there.
+
+    Args:
+        node: whose parameters.
+        may_move: whether the robot may move now, so that nothing that shapes motion may change.
+
+    Raises:
+        rclpy.exceptions.ParameterException: wrong type or out of range; the message names the parameter.
+        StartError: an unknown parameter, or none of the choices.
+
+    Attributes:
+        policy, device, dtype, engine, threads, image_transport, stamped, base_frame, autostart, arm_on_activate,
+            control_hz, odometry_timeout: as `ros2 param describe` says; they do not change.
+    """
+
+    def __init__(self, node: Node, may_move: Callable[[], bool]) -> None:
+        self._node, self._may_move = node, may_move
+        self._own: Limits | None = None  # the policy's
+        self.policy = declare(node, "policy", "", "policy directory")
+        self.device = declare(node, "device", "cpu", "torch device that runs the policy, such as cpu or cuda")
+        self.dtype = declare(
+            node,
+            "dtype",
+            "auto",
+            "number format of what is not quantised; auto: as the policy is stored",
+            choices=("auto", "float32", "bfloat16", "float16"),
+        )
+        self.engine = declare(
+            node,
+            "engine",
+            "torch",
+            "what computes the steps; onnx: an export of the policy (mobile-vla export) in ONNX Runtime",
+            choices=("torch", "torch-compile", "torch-cuda-graphs", "onnx"),
+        )
+        self.threads = declare(
+            node,
+            "threads",
+            0,
+            "that compute the policy on the CPU; 0: as many as leave a core to cameras and control",
+            between=(0, 1024),
+        )
+        self.image_transport = declare(
+            node,
+            "image_transport",
+            "raw",
+            "raw: sensor_msgs/Image on camera/image_raw; "
+            "compressed: sensor_msgs/CompressedImage on camera/image_raw/compressed",
+            choices=("raw", "compressed"),
+        )
+        self.stamped = declare(
+            node, "enable_stamped_cmd_vel", False, "publish TwistStamped instead of Twist on cmd_vel"
+        )
+        self.base_frame = declare(node, "base_frame", "base_link", "frame_id of a stamped cmd_vel")
+        self.autostart = declare(
+            node, "autostart", True, "configure and activate by itself; false: a lifecycle manager does"
+        )
+        self.arm_on_activate = declare(
+            node, "arm_on_activate", False, "allow motion as soon as the node is active, without ~/arm"
+        )
+        self.control_hz = declare(node, "control_hz", _DEFAULTS.control_hz, "Hz of cmd_vel", between=(10.0, 100.0))
+        self.odometry_timeout = declare(
+            node,
+            "odometry_timeout",
+            _DEFAULTS.odometry_timeout,
+            "s without odometry on odom after which cmd_vel is zero; 0: odometry is not used",
+            between=(0.0, 5.0),
+        )
+        for name, (description, between) in MOTION.items():
+            declare(node, name, float(getattr(_DEFAULTS, name)), description, between=between, changeable=True)
+        self.config(_DEFAULTS.dt)
+        node.add_on_set_parameters_callback(self._judge)
+
+    def refuse_unknown(self) -> None:
+        """Refuse parameters of other names; to be called when also those of QoS overrides have been declared.
+
+        Raises:
+            StartError: the message names them.
+        """
+        refuse_unknown(self._node, later=LIMITS)
+
+    def declare_limits(self, own: Limits) -> Limits:
+        """The limits to drive within.
+
+        Args:
+            own: the policy's.
+
+        Raises:
+            StartError: a parameter would loosen one.
+        """
+        for field in fields(own):
+            name = f"{PREFIX}{field.name}"
+            if not self._node.has_parameter(name):
+                value = float(getattr(own, field.name))
+                description = "m, s, rad; the policy's own limit unless it is tightened here"
+                declare(self._node, name, value, description, changeable=True)
+        self._own = own
+        return self.limits()
+
+    def limits(self, changes: Mapping[str, Any] | None = None) -> Limits:
+        """The policy's limits, tightened by the parameters, and by `changes` of them.
+
+        Raises:
+            StartError: one would be loosened.
+        """
+        if self._own is None:
+            raise RuntimeError("limits are known when there is a policy")
+        values = self._values(LIMITS, changes)
+        try:
+            return self._own.tightened({name.removeprefix(PREFIX): value for name, value in values.items()})
+        except ValueError as error:
+            raise StartError(f"parameter limits: {error}") from error
+
+    def config(self, dt: float, changes: Mapping[str, Any] | None = None) -> ControllerConfig:
+        """Times and thresholds for a policy of this `dt` (s), with `changes` of the parameters.
+
+        Raises:
+            StartError: they do not go together.
+        """
+        values = self._values(tuple(MOTION), changes)
+        try:
+            return ControllerConfig(dt=dt, control_hz=self.control_hz, odometry_timeout=self.odometry_timeout, **values)
+        except ValueError as error:
+            raise StartError(f"parameter {error}") from error
+
+    def _values(self, names: tuple[str, ...], changes: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {name: self._node.get_parameter(name).value for name in names} | {
+            name: value for name, value in (changes or {}).items() if name in names
+        }
+
+    def _judge(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+        """Whether a change is allowed. Nothing else happens here: they are read when the robot is armed."""
+        changes = {
+            parameter.name: parameter.value
+            for parameter in parameters
+            if (parameter.name in MOTION or parameter.name in LIMITS) and self._node.has_parameter(parameter.name)
+        }
+        if not changes:
+            return _ALLOWED
+        if self._may_move():
+            reason = f"{', '.join(changes)} can change only while the robot is disarmed and stands"
+            return SetParametersResult(successful=False, reason=reason)
+        try:
+            self.config(_DEFAULTS.dt, changes)
+            if self._own is not None:
+                self.limits(changes)
+        except StartError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return _ALLOWED

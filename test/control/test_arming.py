@@ -1,0 +1,124 @@
+"""Permission to move: nothing moves that was not armed, and an emergency stop holds."""
+
+import itertools
+
+import pytest
+from drive_loop import CONFIG, LIMITS, RANGE, TICK, Loop, driving, is_zero, make_plan
+
+from mobile_vla_ros.control import Arming, Command, DriveController, DriveState
+
+PRESSED = "emergency stop: pressed"
+
+
+def disarmed(reason: str) -> Command:
+    return Command(0.0, 0.0, DriveState.DISARMED, reason)
+
+
+def stopped(reason: str) -> Command:
+    return Command(0.0, 0.0, DriveState.STOPPED, reason)
+
+
+def test_it_starts_disarmed_and_does_not_even_ask_the_policy() -> None:
+    loop = Loop(armed=False)
+    number = loop.say("go to the red box")
+    loop.run(1.0)
+    loop.controller.accept(make_plan(loop.now, number), loop.now, loop.steady)
+    assert loop.controller.refusal == "no plan is wanted"
+    loop.run(1.0)
+    assert {command for _, command in loop.commands} == {disarmed("not armed yet")}
+    assert not loop.answers
+    assert loop.arm() is None
+    assert loop.run(1.0).state is DriveState.DRIVING
+
+
+def test_arming_asks_for_frames_from_then_on() -> None:
+    loop = Loop(armed=False)
+    number = loop.say("go")
+    loop.run(1.0)
+    loop.arm()
+    assert not loop.controller.on_frame(loop.now - 0.02, loop.now, loop.steady)
+    loop.controller.accept(make_plan(loop.now - 0.02, number), loop.now, loop.steady)
+    assert "before the last fault or arming" in (loop.controller.refusal or "")
+
+
+def test_disarming_slows_down_within_the_limits_and_keeps_the_instruction() -> None:
+    loop = driving()
+    loop.controller.disarm("by request")
+    loop.commands.clear()
+    loop.run(2.0)
+    speeds = [0.4, *(command.linear_x for _, command in loop.commands)]
+    assert max(a - b for a, b in itertools.pairwise(speeds)) <= 1.0 * TICK + 1e-6
+    assert loop.commands[0][1].reason == "slowing down: by request"
+    assert loop.commands[0][1].linear_x > 0.3
+    assert loop.commands[-1][1] == disarmed("by request")
+    assert loop.arm() is None
+    assert loop.run(1.0).state is DriveState.DRIVING
+
+
+def test_a_fault_while_it_slows_down_after_disarming_is_zero_at_once() -> None:
+    loop = driving()
+    loop.controller.disarm("by request")
+    assert not is_zero(loop.run(TICK))
+    loop.controller.refuse_frame("corrupt", loop.steady)
+    assert loop.run(TICK) == disarmed("by request")
+
+
+def test_arming_twice_changes_nothing() -> None:
+    loop = driving()
+    assert loop.arm() is None
+    assert loop.run(TICK).linear_x == pytest.approx(0.4)
+
+
+def test_an_emergency_stop_is_zero_at_once_and_ends_the_instruction() -> None:
+    loop = driving()
+    loop.controller.stop("pressed")
+    loop.commands.clear()
+    loop.say("go")
+    loop.run(2.0)
+    assert {command for _, command in loop.commands} == {stopped(PRESSED)}
+    assert loop.arm() == "emergency stop (pressed): reset it first"
+    assert loop.run(TICK) == stopped(PRESSED)
+    assert loop.controller.reset() is None
+    assert loop.run(1.0) == disarmed("not armed since the emergency stop was reset")
+
+
+def test_after_an_emergency_stop_arming_alone_does_not_resume() -> None:
+    loop = driving()
+    loop.controller.stop("pressed")
+    loop.controller.reset()
+    loop.arm()
+    assert loop.run(1.0) == Command(0.0, 0.0, DriveState.WAITING, "no instruction")
+    loop.say("go")
+    assert loop.run(1.0).state is DriveState.DRIVING
+
+
+def test_the_emergency_stop_topic_holds_as_long_as_it_says_so() -> None:
+    loop = driving()
+    loop.controller.press(True)
+    assert loop.run(TICK) == stopped(PRESSED)
+    assert loop.controller.reset() == "the emergency stop is still pressed"
+    loop.controller.press(False)
+    assert loop.run(1.0) == stopped(PRESSED)  # letting go is not enough
+    assert loop.controller.reset() is None
+    assert loop.run(TICK).state is DriveState.DISARMED
+
+
+def test_there_has_to_be_something_to_reset() -> None:
+    loop = driving()
+    assert loop.controller.reset() == "there is no emergency stop to reset"
+    assert loop.run(1.0).state is DriveState.DRIVING
+
+
+def test_the_first_reason_of_an_emergency_stop_stays() -> None:
+    arming = Arming()
+    arming.stop("a person in the way")
+    arming.press(True)
+    assert arming.latched == "a person in the way"
+
+
+def test_an_emergency_stop_outlives_the_controller() -> None:
+    arming = Arming()
+    arming.stop("pressed")
+    controller = DriveController(LIMITS, CONFIG, RANGE, arming)
+    assert controller.arm(0.0, 0.0) == "emergency stop (pressed): reset it first"
+    assert controller.command(0.0, 0.0) == stopped(PRESSED)

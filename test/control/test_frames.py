@@ -1,0 +1,107 @@
+"""Frames that look alive and are not."""
+
+import math
+
+import pytest
+from drive_loop import CONFIG, TICK, Loop, driving, is_zero
+
+from mobile_vla_ros.control import DriveState
+from mobile_vla_ros.control.frames import MOVING, FrozenCamera, StampCheck
+
+FROZEN = "camera: the picture is frozen, the same after 1."
+
+
+def test_a_frozen_picture_stops_the_robot_in_time_and_for_good() -> None:
+    loop = driving()
+    loop.frozen = True
+    begin = loop.steady
+    loop.commands.clear()
+    loop.run(5.0)
+    late = [command for time, command in loop.commands if time > begin + CONFIG.frozen_timeout + 3 * TICK]
+    assert all(is_zero(command) for command in late)
+    assert late[-1].state is DriveState.STOPPED
+    assert late[-1].reason.startswith(FROZEN)
+    loop.frozen = False
+    assert loop.run(1.0).state is DriveState.DRIVING
+
+
+def test_a_new_instruction_gives_a_frozen_picture_another_chance() -> None:
+    loop = driving()
+    loop.frozen = True
+    assert loop.run(3.0).reason.startswith(FROZEN)
+    loop.say("turn left")
+    assert loop.run(1.0).state is DriveState.DRIVING
+    assert loop.run(2.0).reason.startswith(FROZEN)
+
+
+def test_arming_anew_does_not_thaw_a_picture() -> None:
+    loop = driving()
+    loop.frozen = True
+    loop.run(3.0)
+    loop.controller.disarm("by request")
+    loop.run(TICK)
+    loop.arm()
+    assert loop.run(1.0).reason.startswith(FROZEN)
+
+
+@pytest.mark.parametrize("velocity", [(0.0, 0.0), (0.9 * MOVING[0], 0.0), (0.0, -0.9 * MOVING[1])])
+def test_a_robot_that_stands_rightly_sees_the_same_picture(velocity: tuple[float, float]) -> None:
+    loop = Loop(velocity=velocity, frozen=True)
+    loop.say("go")
+    assert loop.run(10.0).state is DriveState.DRIVING
+
+
+@pytest.mark.parametrize("velocity", [(0.1, 0.0), (0.0, 0.2), (0.0, -0.2)])
+def test_driving_and_turning_change_the_picture(velocity: tuple[float, float]) -> None:
+    loop = Loop(velocity=velocity, frozen=True)
+    loop.say("go")
+    assert loop.run(3.0).reason.startswith(FROZEN)
+
+
+def test_only_motion_counts() -> None:
+    camera = FrozenCamera(1.0)
+    camera.see(7)
+    for _ in range(15):
+        camera.see(7)
+        camera.move((0.3, 0.0), 0.06)
+        camera.move((0.0, 0.0), 10.0)
+    assert camera.fault == ""
+    camera.move((0.3, 0.0), 0.2)
+    assert camera.fault == "camera: the picture is frozen, the same after 1.1 s of driving"
+    camera.see(8)
+    assert camera.fault == ""
+
+
+def test_content_that_is_not_known_counts_as_new() -> None:
+    camera = FrozenCamera(1.0)
+    for _ in range(100):
+        camera.see(None)
+        camera.move((0.3, 0.0), 0.5)
+    assert camera.fault == ""
+
+
+@pytest.mark.parametrize(
+    ("stamp", "fault"),
+    [
+        (10.0, ""),
+        (10.1, ""),
+        (10.11, "frame stamped 0.11 s in the future"),
+        (9.7, ""),
+        (9.69, "frame already 0.31 s old on arrival"),
+        (9.9, "frame whose stamp does not advance"),
+        (math.nan, "frame stamped nan s at 10.0 s"),
+        (1.7e9, "frame stamped 1700000000.00 s at 10.00 s: is use_sim_time right?"),
+    ],
+)
+def test_stamps(stamp: float, fault: str) -> None:
+    stamps = StampCheck(oldest=0.3 + 1e-9, future_tolerance=0.1 + 1e-9)
+    if "advance" in fault:
+        assert stamps.fault(9.9, 10.0) == ""
+    assert stamps.fault(stamp, 10.0) == fault
+
+
+def test_after_a_jump_of_the_clock_any_stamp_may_be_the_next() -> None:
+    stamps = StampCheck(0.3, 0.1)
+    assert stamps.fault(500.0, 500.0) == ""
+    stamps.forget()
+    assert stamps.fault(10.0, 10.0) == ""
