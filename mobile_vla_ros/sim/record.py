@@ -38,6 +38,7 @@ STAND_TIME = 1.2  # s of zero commands at a task's end
 VISIBLE_PIXELS = 12  # of the target in a picture: fewer cannot be recognised
 
 NEAR_OBJECT_SHARE, NEAR_WALL_SHARE = 0.25, 0.15  # of the start poses; the rest is uniform
+MADE_UP_SHARE = 0.3  # of the sentences stand among words that mean nothing
 INTERRUPTED_SHARE = 0.15  # of the tasks
 INTERRUPT_AFTER = (0.8, 4.0)  # s
 INTERRUPT_STOP_SHARE = 0.3  # of the interruptions say stop
@@ -289,7 +290,7 @@ def _next_task(rng: np.random.Generator, scene: Scene, pose: Pose2D, previous: s
     if interrupted and rng.random() < INTERRUPT_STOP_SHARE:
         phrases = sentences(TaskKind.STOP)
         return Task(TaskKind.STOP, phrases[int(rng.integers(len(phrases)))])
-    return sample_task(rng, scene, pose, previous)
+    return sample_task(rng, scene, pose, previous, MADE_UP_SHARE)
 
 
 def _bag_path(out_dir: Path, seed: int, index: int) -> Path:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from types import MappingProxyType
 
 import numpy as np
@@ -118,6 +119,18 @@ UNSEEN_PHRASES: Mapping[TaskKind, tuple[str, ...]] = MappingProxyType(
         TaskKind.STOP: ("please halt", "stop now", "please stand still", "could you stop"),
     }
 )
+_CONSONANTS = tuple("bcdfghjklmnprstvwz")
+_VOWELS = ("a", "e", "i", "o", "u", "ea", "ou", "ai")
+_ENDS = ("", "", "", "n", "r", "s", "l", "t", "ck", "gh")
+_MADE_UP = 300  # of each kind
+_CORES: Mapping[TaskKind, tuple[str, ...]] = MappingProxyType(
+    {
+        TaskKind.GO_TO: ("the {target}", "to the {target}", "up to the {target}", "towards the {target}"),
+        TaskKind.TURN_LEFT: ("turn left", "rotate left", "to the left"),
+        TaskKind.TURN_RIGHT: ("turn right", "rotate right", "to the right"),
+        TaskKind.STOP: ("stop", "halt", "stand still"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -155,7 +168,31 @@ def sentences(kind: TaskKind, target: str | None = None, *, unseen: bool = False
     return tuple(phrase.format(target=target) for phrase in phrases[kind])
 
 
-def sample_task(rng: np.random.Generator, scene: Scene, pose: Pose2D, previous: str | None = None) -> Task:
+@cache
+def made_up(kind: TaskKind) -> tuple[str, ...]:
+    """Sentences in which what matters stands among words that mean nothing, `{target}` in the place of a name.
+
+    People say more than any list holds. A policy that has read such words goes by the others.
+    """
+    rng = episode_rng("made-up words", 0, list(TaskKind).index(kind))
+    found = []
+    for _ in range(_MADE_UP):
+        before, behind = int(rng.integers(1, 3)), int(rng.integers(0, 2))
+        words = [_word(rng) for _ in range(before)], [_word(rng) for _ in range(behind)]
+        found.append(" ".join([*words[0], _choice(rng, _CORES[kind]), *words[1]]))
+    return tuple(found)
+
+
+def sample_sentence(rng: np.random.Generator, kind: TaskKind, target: str | None, made_up_share: float) -> str:
+    """A way to say it; a share of them among words that mean nothing."""
+    if made_up_share and rng.random() < made_up_share:
+        return _choice(rng, made_up(kind)).format(target=target)
+    return _choice(rng, sentences(kind, target))
+
+
+def sample_task(
+    rng: np.random.Generator, scene: Scene, pose: Pose2D, previous: str | None = None, made_up_share: float = 0.0
+) -> Task:
     """Draw a task that makes sense from `pose`.
 
     A target is not reached yet and not fully hidden behind other objects (it may be behind the robot's
@@ -167,9 +204,9 @@ def sample_task(rng: np.random.Generator, scene: Scene, pose: Pose2D, previous: 
         eligible = [item for item in scene.objects if _eligible(scene, pose, item)]
         if eligible:
             target = _sample_target(rng, eligible, previous)
-            return Task(kind, _choice(rng, sentences(kind, target)), target)
+            return Task(kind, sample_sentence(rng, kind, target, made_up_share), target)
         kind = TaskKind.TURN_LEFT if rng.random() < 0.5 else TaskKind.TURN_RIGHT
-    return Task(kind, _choice(rng, sentences(kind)))
+    return Task(kind, sample_sentence(rng, kind, None, made_up_share))
 
 
 def sample_episode(purpose: str, seed: int, index: int) -> tuple[Scene, Task]:
@@ -299,6 +336,14 @@ def _sample_target(rng: np.random.Generator, eligible: list[SceneObject], previo
 
 def _choice(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
+
+
+def _word(rng: np.random.Generator) -> str:
+    """One or two syllables of no language."""
+    return "".join(
+        f"{_choice(rng, _CONSONANTS)}{_choice(rng, _VOWELS)}{_choice(rng, _ENDS)}"
+        for _ in range(int(rng.integers(1, 3)))
+    )
 
 
 def _span(pose: Pose2D, item: SceneObject) -> tuple[float, float]:

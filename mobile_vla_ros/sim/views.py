@@ -16,11 +16,12 @@ from safetensors.numpy import save_file
 
 from .base import Pose2D, wrap_angle
 from .scene import NAMES, sample_free_pose, sample_scene
-from .task import TaskKind, episode_rng, sentences
+from .task import TaskKind, episode_rng, made_up, sentences
 from .world import CAMERA_HEIGHT, CAMERA_WIDTH, FLOOR_LABEL, World
 
 SHARD = 2000  # views in a file
 VIEWS_PER_SCENE = 5
+MADE_UP_STEP = 20  # of the made-up sentences that name nothing, every such one
 FACING_SHARE = 0.8  # of the views look roughly towards an object
 
 
@@ -87,11 +88,23 @@ def _views_of_a_room(rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArr
 
 
 def _write_index(path: Path) -> None:
-    phrases = {name: [f"the {name}", *sentences(TaskKind.GO_TO, name)] for name in NAMES}
-    others = (kind for kind in TaskKind if kind is not TaskKind.GO_TO)
+    # Of the made-up ones each name has its own: what they have in common are the words that matter.
+    unlike = made_up(TaskKind.GO_TO)
+    phrases = {
+        name: [
+            f"the {name}",
+            *sentences(TaskKind.GO_TO, name),
+            *(text.format(target=name) for text in unlike[number :: len(NAMES)]),
+        ]
+        for number, name in enumerate(NAMES)
+    }
+    others = [kind for kind in TaskKind if kind is not TaskKind.GO_TO]
     index = {
         "classes": NAMES,
-        "phrases": {**phrases, "": [text for kind in others for text in sentences(kind)]},
+        "phrases": {
+            **phrases,
+            "": [text for kind in others for text in (*sentences(kind), *made_up(kind)[::MADE_UP_STEP])],
+        },
     }
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

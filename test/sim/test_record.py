@@ -20,7 +20,7 @@ from mobile_vla_ros.sim.bag import EPOCH, EXPERT_TOPIC, TOPICS, BagWriter
 from mobile_vla_ros.sim.base import ROBOT_RADIUS, Pose2D, Velocity
 from mobile_vla_ros.sim.record import STAND_TIME, record, sample_start
 from mobile_vla_ros.sim.scene import NAMES, is_free, sample_scene
-from mobile_vla_ros.sim.task import TaskKind, bearing, edge_gap, sentences
+from mobile_vla_ros.sim.task import TaskKind, bearing, edge_gap, made_up, sentences
 from mobile_vla_ros.sim.world import CameraIntrinsics
 
 CAMERA, COMMAND, ODOMETRY, INSTRUCTION = (
@@ -29,7 +29,7 @@ CAMERA, COMMAND, ODOMETRY, INSTRUCTION = (
     "/odom",
     "/instruction",
 )
-STOPS = sentences(TaskKind.STOP)
+STOPS = (*sentences(TaskKind.STOP), *made_up(TaskKind.STOP))
 
 
 @dataclass
@@ -110,6 +110,7 @@ def test_chains_of_three_or_four_known_sentences(bag: dict[str, list[Message]]) 
     texts = [message.content.data for message in bag[INSTRUCTION]]
     assert 3 <= len(texts) <= 4
     known = {sentence for kind in TaskKind for name in NAMES for sentence in sentences(kind, name)}
+    known |= {text.format(target=name) for kind in TaskKind for name in NAMES for text in made_up(kind)}
     assert known.issuperset(texts)
 
 

@@ -16,6 +16,7 @@ from mobile_vla_ros.sim.task import (
     TaskMonitor,
     bearing,
     edge_gap,
+    made_up,
     sample_episode,
     sample_task,
     sentences,
@@ -213,6 +214,20 @@ def test_every_sentence_belongs_to_one_kind_and_is_seen_or_unseen_and_names_its_
         for sentence in sentences(kind, "red box", unseen=unseen)
     ]
     assert len(everything) == len(set(everything))
+
+
+def test_made_up_words_stand_around_those_that_matter_and_are_drawn_when_asked_for() -> None:
+    for kind in TaskKind:
+        told = made_up(kind)
+        assert len(set(told)) > 250
+        assert all(("{target}" in sentence) == (kind is TaskKind.GO_TO) for sentence in told)
+        assert set(told).isdisjoint(sentences(kind, "red box", unseen=True))
+    assert all(sentence.split()[-1] != "turn" and "left" in sentence for sentence in made_up(TaskKind.TURN_LEFT))
+    scene, rng = sample_scene(np.random.default_rng(0)), np.random.default_rng(1)
+    drawn = [sample_task(rng, scene, scene.start_pose, made_up_share=0.3) for _ in range(300)]
+    strange = [task for task in drawn if task.instruction not in sentences(task.kind, task.target)]
+    assert 0.2 < len(strange) / 300 < 0.4
+    assert all(task.target is None or f"the {task.target}" in task.instruction for task in strange)
 
 
 def test_episodes_are_seeded_and_purposes_share_nothing() -> None:
