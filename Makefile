@@ -1,5 +1,6 @@
 # make demo   a simulated robot follows three instructions; video and plots in out/demo
 # make test   lint, types and every test
+# make faults what can go wrong on a robot, done to policy_node while it drives: how long until it stands still
 # make bench  what keeping keys, values and pictures saves; gradient checkpointing; steps of the shipped policy; the node; the
 #             trainer
 # make bench-full  full size, an hour or two and 24 GB on disk: a checkpoint inspected, converted, loaded; steps beside the
@@ -15,7 +16,7 @@ export MUJOCO_GL ?= egl
 # A sourced ROS distribution would be mixed with the ROS 2 of the environment.
 unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
 
-.PHONY: demo test lint types unit end-to-end bench bench-full venv clean
+.PHONY: demo test lint types unit end-to-end faults bench bench-full venv clean
 
 demo: venv
 	$(BIN)/python -m mobile_vla_ros.demo
@@ -36,6 +37,9 @@ unit: venv
 # Processes over DDS, installers: one at a time.
 end-to-end: venv
 	$(BIN)/python -m pytest -m "e2e or packaging"
+
+faults: venv
+	$(BIN)/mobile-vla faults
 
 bench: venv
 	$(BIN)/mobile-vla benchmark-model

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from mobile_vla_models import MobileVLAError
 
-from . import cli_benchmark, cli_convert, cli_data, cli_doctor, cli_evaluate, cli_export
+from . import cli_benchmark, cli_convert, cli_data, cli_doctor, cli_evaluate, cli_export, cli_faults
 from .cli_options import EngineName
 from .demo.errors import DemoError
 from .sim.gl import RendererError
@@ -35,6 +35,7 @@ app.command()(cli_benchmark.benchmark_training)
 app.command()(cli_doctor.doctor)
 app.command()(cli_evaluate.evaluate)
 app.command()(cli_export.export)
+app.command()(cli_faults.faults)
 
 Seed = Annotated[int, typer.Option(min=0, help="of the random series; the same seed gives the same result")]
 Workers = Annotated[int, typer.Option(min=1, help="processes")]

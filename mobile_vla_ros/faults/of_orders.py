@@ -1,0 +1,149 @@
+"""What people and managers do: instructions, arming, emergency stop, transitions, parameters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from .bench import ACTIVATE, CLEANUP, DEACTIVATE, INSTRUCTION, SHUTDOWN, Bench
+from .fault import Fault, GoesOn, Injected
+from .judge import Expected
+from .promises import RAMP, T
+
+MAX_WAIT = 20.0  # s for a second node to give up
+TOO_LONG = "drive on and on " * 64
+OTHER = "drive to the right"
+
+
+def _say(text: str) -> Callable[[Bench], Injected]:
+    return lambda bench: Injected.at(bench.publish_instruction(text))
+
+
+def _trigger(name: str) -> Callable[[Bench], Injected]:
+    def inject(bench: Bench) -> Injected:
+        begin = time.monotonic()
+        refusal = bench.trigger(name)
+        return Injected.at(begin, f"~/{name} was refused: {refusal}" if refusal else "")
+
+    return inject
+
+
+def _press(bench: Bench) -> Injected:
+    return Injected.at(bench.press(True))
+
+
+def _refused(bench: Bench, name: str, why: str) -> Injected:
+    """A Trigger service that must refuse; the commands count from the call on."""
+    begin = time.monotonic()
+    refusal = bench.trigger(name)
+    return Injected.at(begin, "" if why in refusal else f"~/{name} answered {refusal!r}, expected {why!r}")
+
+
+def _reset_while_pressed(bench: Bench) -> Injected:
+    bench.press(True)
+    bench.until("the emergency stop is latched", lambda: "emergency stop" in bench.status)
+    return _refused(bench, "reset", "still pressed")
+
+
+def _arm_while_latched(bench: Bench) -> Injected:
+    bench.trigger("stop")
+    return _refused(bench, "arm", "reset it first")
+
+
+def _transition(number: int, made: bool = True) -> Callable[[Bench], Injected]:
+    def inject(bench: Bench) -> Injected:
+        begin = time.monotonic()
+        answer = bench.change_state(number)
+        return Injected.at(begin, "" if answer is made else f"the transition's success is {answer}")
+
+    return inject
+
+
+def _parameter(name: str, value: float, why: str) -> Callable[[Bench], Injected]:
+    def inject(bench: Bench) -> Injected:
+        begin = time.monotonic()
+        refusal = bench.set_parameter(name, value)
+        return Injected.at(begin, "" if why in refusal else f"{name} = {value}: {refusal!r}, expected {why!r}")
+
+    return inject
+
+
+def _loosen(bench: Bench) -> Injected:
+    """Only a robot that is disarmed and stands takes changes; this one it must not take then either."""
+    bench.trigger("disarm")
+    bench.until("it stands", lambda: bench.status.startswith("disarmed"))
+    return _parameter("limits.linear_x_max", 0.6, "loosens the policy's 0.5")(bench)
+
+
+def _second_node(bench: Bench) -> Injected:
+    begin = time.monotonic()
+    second = bench.another_node({})
+    try:
+        code = second.wait(MAX_WAIT)
+    finally:
+        second.kill()
+    refused = code == 1 and "is already running" in second.output
+    return Injected.at(begin, "" if refused else f"exit code {code}, it printed:\n{second.last_lines}")
+
+
+def _inactive(bench: Bench) -> Injected:
+    """Frames, an instruction and ~/arm must not make a node move that is not active."""
+    bench.change_state(DEACTIVATE)
+    time.sleep(0.3)  # what was on its way
+    bench.publish_instruction(INSTRUCTION)
+    return _refused(bench, "arm", "the node is inactive, expected active")
+
+
+def _not_armed(bench: Bench) -> Injected:
+    bench.change_state(DEACTIVATE)
+    bench.change_state(ACTIVATE)
+    begin = time.monotonic()
+    bench.instruct(INSTRUCTION)
+    return Injected.at(begin)
+
+
+def _no_instruction(bench: Bench) -> Injected:
+    bench.change_state(DEACTIVATE)
+    bench.change_state(ACTIVATE)
+    bench.arm()
+    return Injected.at(time.monotonic())
+
+
+NO_INSTRUCTION = "waiting: no instruction"
+LATCHED = "stopped: emergency stop"
+AT_ONCE, RAMPS, STANDS, ON = Expected.AT_ONCE, Expected.RAMP, Expected.STANDS, Expected.DRIVES_ON
+
+ORDERS = (
+    Fault("instruction empty", _say(""), AT_ONCE, 0.0, GoesOn.INSTRUCTION, NO_INSTRUCTION),
+    Fault("instruction blank", _say(" \t\n"), AT_ONCE, 0.0, GoesOn.INSTRUCTION, NO_INSTRUCTION),
+    Fault("instruction too long", _say(TOO_LONG), AT_ONCE, 0.0, GoesOn.INSTRUCTION, "expected at most 500"),
+    Fault(
+        "another instruction",
+        _say(OTHER),
+        Expected.NEW_PLAN,
+        RAMP,
+        GoesOn.UNTOUCHED,
+        note="the last command that turns as the old one did; it only fades from the first period on",
+    ),
+    Fault("disarmed", _trigger("disarm"), RAMPS, T + RAMP, GoesOn.ARM, "disarmed by request", watch=1.5),
+    Fault("stop service", _trigger("stop"), AT_ONCE, 0.0, GoesOn.RESET, LATCHED),
+    Fault("emergency_stop is true", _press, AT_ONCE, 0.0, GoesOn.RESET, LATCHED),
+    Fault("reset while emergency_stop is true", _reset_while_pressed, STANDS, None, GoesOn.RESET),
+    Fault("arm while latched", _arm_while_latched, STANDS, None, GoesOn.RESET),
+    Fault(
+        "a motion parameter while armed",
+        _parameter("camera_timeout", 0.2, "can change only"),
+        ON,
+        None,
+        GoesOn.UNTOUCHED,
+    ),
+    Fault("a limit while armed", _parameter("limits.linear_x_max", 0.2, "can change only"), ON, None, GoesOn.UNTOUCHED),
+    Fault("a parameter that loosens a limit", _loosen, STANDS, None, GoesOn.ARM),
+    Fault("cleanup while active", _transition(CLEANUP, made=False), ON, None, GoesOn.UNTOUCHED),
+    Fault("second node of the same name", _second_node, ON, None, GoesOn.UNTOUCHED, watch=0.5),
+    Fault("deactivated", _transition(DEACTIVATE), Expected.SILENCE, 0.0, GoesOn.ACTIVATE, "inactive"),
+    Fault("not active", _inactive, Expected.NOTHING, None, GoesOn.ACTIVATE, "inactive"),
+    Fault("not armed", _not_armed, Expected.NO_MOTION, None, GoesOn.ARM, "disarmed"),
+    Fault("no instruction", _no_instruction, Expected.NO_MOTION, None, GoesOn.INSTRUCTION, NO_INSTRUCTION),
+)
+ENDS = (Fault("shutdown transition", _transition(SHUTDOWN), Expected.SILENCE, 0.0, GoesOn.RESTART, "finalized"),)

@@ -1,0 +1,63 @@
+"""Faults of the node's process."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+from .base import stopping_time
+from .bench import Bench
+from .fault import Fault, GoesOn, Injected
+from .judge import Expected
+from .policy import SPEED
+from .promises import T
+
+STOPPED = 1.0  # s
+LEAVING = 0.1  # s from a signal to the last zero
+BASE = stopping_time(SPEED)
+
+
+def _starve(bench: Bench) -> Injected:
+    """The process does not run for a while; what it does first afterwards counts, so the fault is its end."""
+    bench.node.send(signal.SIGSTOP)
+    time.sleep(STOPPED)
+    return Injected.at(bench.node.send(signal.SIGCONT))
+
+
+def _end(number: signal.Signals) -> Callable[[Bench], Injected]:
+    def inject(bench: Bench) -> Injected:
+        begin = bench.node.send(number)
+        code = bench.node.wait()
+        return Injected.at(begin, "" if code == 0 else f"exit code {code}:\n{bench.node.last_lines}")
+
+    return inject
+
+
+def _kill(bench: Bench) -> Injected:
+    return Injected.at(bench.node.kill())
+
+
+PROCESS = (
+    Fault(
+        "SIGSTOP, after 1 s SIGCONT",
+        _starve,
+        Expected.FIRST_ZERO,
+        T,
+        GoesOn.ITSELF,
+        note="from waking; meanwhile the base's own timeout counts",
+    ),
+)
+ENDS = (
+    Fault("SIGINT", _end(signal.SIGINT), Expected.SILENCE, LEAVING, GoesOn.START),
+    Fault("SIGTERM", _end(signal.SIGTERM), Expected.SILENCE, LEAVING, GoesOn.START),
+    Fault(
+        "SIGKILL",
+        _kill,
+        Expected.BASE,
+        BASE,
+        GoesOn.START,
+        watch=2.0,
+        note="the node cannot: a simulated base stands by its own timeout of 0.5 s",
+    ),
+)

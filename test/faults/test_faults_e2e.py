@@ -1,0 +1,97 @@
+"""The part of the fault matrix that no other test over DDS has; all of it: `make faults`."""
+
+import json
+from io import StringIO
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+pytest.importorskip("rclpy")
+
+from rich.console import Console
+
+from mobile_vla_ros.cli_faults import faults
+from mobile_vla_ros.faults.matrix import MATRIX, chosen
+from mobile_vla_ros.faults.report import document, print_results
+from mobile_vla_ros.faults.run import Result, run_faults
+
+CHOSEN = (
+    "stamps in the future",
+    "stamps of another clock",
+    "good and bad frames by turns",
+    "camera at 1 Hz",
+    "policy holds the interpreter 2 s",
+    "policy answers a wrong shape",
+    "stop probability out of [0, 1]",
+    "instruction empty",
+    "another instruction",
+    "cleanup while active",
+    "not active",
+    "SIGSTOP, after 1 s SIGCONT",
+    "clock jumps back",
+    "corrupt JPEG",
+)
+
+
+def application() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(faults)
+    return app
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Result]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"):
+            patch.setenv(name, "0")  # so that what is set there does not outlive the test
+        found = run_faults(chosen(CHOSEN), begun=lambda _: None, done=lambda _: None)
+    return {result.fault.name: result for result in found}
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)  # the first one runs them all
+@pytest.mark.parametrize("name", CHOSEN)
+def test_policy_node_gets_over_it(name: str, results: dict[str, Result]) -> None:
+    result = results[name]
+    print(f"{name}: zero after {result.zero} s, promised are {result.fault.bound} s")
+    assert not result.not_run
+    assert result.passed, (result.failures, result.out_of_bounds)
+
+
+def test_the_matrix_has_each_fault_once() -> None:
+    names = [fault.name for fault in MATRIX]
+    assert len(names) == len(set(names)) >= 30
+
+
+def test_a_row_that_was_not_run_is_never_passed() -> None:
+    (fault,) = chosen(["camera killed"])
+    result = Result(fault, not_run="there is no node", goes_on=True)
+    said = StringIO()
+    print_results([result], Console(file=said, width=160))
+    assert not result.passed
+    assert "not run" in said.getvalue()
+    assert "0 of 1 passed; 1 could not be run" in said.getvalue()
+    assert json.loads(json.dumps(document([result]), allow_nan=False))[0]["passed"] is False
+
+
+@pytest.mark.parametrize("found", [Result(MATRIX[0], goes_on=False), Result(MATRIX[0], 0.1, ("creeps",), goes_on=True)])
+def test_a_row_that_creeps_or_does_not_go_on_has_failed(found: Result) -> None:
+    said = StringIO()
+    print_results([found], Console(file=said, width=160))
+    assert "0 of 1 passed" in said.getvalue()
+
+
+def test_faults_are_listed_and_unknown_ones_refused() -> None:
+    listed = CliRunner().invoke(application(), ["--list"], env={"COLUMNS": "200"})
+    assert listed.exit_code == 0
+    assert all(fault.name in listed.output for fault in MATRIX)
+    refused = CliRunner().invoke(application(), ["--only", "rain"], env={"COLUMNS": "200"})
+    assert refused.exit_code == 2
+    assert "unknown fault 'rain'" in refused.output
+
+
+def test_a_soak_from_the_command_line() -> None:
+    done = CliRunner().invoke(application(), ["--soak", "10"])
+    assert "resident memory" in done.output
+    assert done.exit_code == (0 if "passed" in done.output else 1)
