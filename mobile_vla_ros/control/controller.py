@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,6 +18,7 @@ from .plan import ActionPlan, ActionRange
 from .watchdog import ClockGuard, Watchdog
 
 MAX_INSTRUCTION = 500  # characters
+MOST_ASKED = 64  # frames: of a policy that never answers, the last ones are remembered
 STARVED = 4.0  # control periods between two ticks from which on what the robot did in between was not controlled
 
 
@@ -88,6 +90,8 @@ class DriveController:
         self.bad_frame = ""
         self._refused, self._refused_at = "", -math.inf  # the last frame that could not be used; s, steady
         self._requested = -math.inf  # stamp of the newest frame given to the policy, s
+        self._asked: deque[float] = deque(maxlen=MOST_ASKED)  # stamps of frames that the policy may still answer, s
+        self._void: frozenset[float] = frozenset()  # those of before the clock jumped
         self._fresh_from = -math.inf  # stamp from which on frames are used, s
         self._done = False
         self._failure = ""  # of the policy; empty: none
@@ -231,6 +235,7 @@ class DriveController:
         if not wanted or not self._gate.take(stamp):
             return False
         self._requested = stamp
+        self._asked.append(stamp)
         if not self._policy.running:
             self._policy.start(steady)
         return True
@@ -252,7 +257,7 @@ class DriveController:
         """
         self._refused, self._refused_at = reason, steady
         self._halt(reason)
-        if stamp is not None:
+        if stamp is not None and stamp not in self._void:
             self._answered(stamp, steady)
 
     def policy_failed(self, reason: str) -> None:
@@ -281,6 +286,10 @@ class DriveController:
         if defect is not None:
             self.refusal = f"policy: {defect}"
             self.policy_failed(self.refusal)
+            return
+        if plan.stamp in self._void:
+            # By its stamp it could pass for one of after the jump, and for the answer that is awaited.
+            self.refusal = "plan from a frame of before the clock jumped"
             return
         self._answered(plan.stamp, steady)
         if not self._wants_plans:
@@ -330,6 +339,10 @@ class DriveController:
 
     def _answered(self, stamp: float, steady: float) -> None:
         """The policy is done with the frame of `stamp`; it may have the next one at hand already."""
+        # It answers in order: what was asked for before is not answered any more.
+        self._void = frozenset()
+        while self._asked and self._asked[0] <= stamp:
+            self._asked.popleft()
         if stamp < self._requested:
             self._policy.start(steady)
         else:
@@ -405,6 +418,8 @@ class DriveController:
         self._stamps.forget()
         self._follower.forget()
         self._expect_nothing()
+        self._void |= frozenset(self._asked)
+        self._asked.clear()
 
 
 def _in_brackets(text: str) -> str:

@@ -142,6 +142,9 @@ class Bench:
         if self._node is not None:
             self._node.end()
         self.commands, self._statuses, self._followed = [], [], []
+        if self._sensors is not None and parameters != self._parameters:
+            self._sensors.kill()  # other sensors for another node: their clock may have jumped
+            self._sensors = None
         self._parameters = dict(parameters)
         self._node = self.another_node(parameters)
 

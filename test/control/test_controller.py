@@ -428,3 +428,25 @@ def test_limits_and_times_change_only_while_it_stands_disarmed() -> None:
     loop.controller.configure(stricter, CONFIG)
     loop.arm()
     assert loop.run(2.0).linear_x == pytest.approx(0.2)
+
+
+def test_an_answer_to_a_frame_of_before_the_clock_jumped_back_is_void() -> None:
+    """Its stamp lies ahead of the clock that was set back: by that alone it would be fresh when time comes there."""
+    config = ControllerConfig(dt=0.2)
+    controller = DriveController(LIMITS, config, RANGE)
+    assert controller.arm(1000.0, 0.0) is None
+    number = controller.set_instruction("go on", 1000.0, 0.0)
+    assert controller.on_frame(1000.05, 1000.05, 0.05)
+    plans = [1000.05]
+    for tick in range(1, 40):
+        steady = 0.05 * tick
+        now = 1000.0 + steady - (1.0 if tick > 2 else 0.0)
+        if tick > 2 and tick % 2 == 0:
+            controller.on_frame(now, now, steady)
+        if tick == 19:
+            controller.accept(make_plan(plans[0], number), now, steady)
+            assert controller.refusal == "plan from a frame of before the clock jumped"
+        command = controller.command(now, steady)
+        assert (command.linear_x, command.angular_z) == (0.0, 0.0)
+    assert command.state is DriveState.STOPPED
+    assert command.reason.startswith("policy: no answer")
