@@ -208,7 +208,9 @@ def test_an_instruction_that_is_too_long_stops_the_robot(shared_bench: Bench, ca
     assert shared_bench.zero_after(time.monotonic(), watch=0.5) <= 2 / CONTROL_HZ
 
 
-@pytest.mark.xfail(reason="after the other tests of this file it has waited in vain; alone it passes; cause unknown")
+@pytest.mark.xfail(
+    reason="after the other tests of this file it has waited in vain; alone it passes; cause unknown", strict=False
+)
 def test_a_pace_that_changes_is_logged_and_the_node_lives(shared_bench: Bench, node: Process, camera: Process) -> None:
     said, slow = "pace: ", "the policy cannot keep the dt"
     shared_bench.instruct("sleep")
