@@ -14,7 +14,7 @@ from ..control import DriveState
 from .base import ROBOT_RADIUS, Pose2D, Velocity
 from .pilot import CONTROL_HZ, Pilot
 from .scene import Scene
-from .task import STILL_ANGULAR, STILL_LINEAR, edge_gap
+from .task import edge_gap, is_still
 
 DANGER_GAP = 0.08  # m between the robot's rim and anything but the target, from which on the expert drives
 TARGET_GAP = 0.18  # m, likewise to the target
@@ -73,7 +73,7 @@ class Takeover:
         return wanted
 
     def _stands_too_long(self, tick: int, wanted: Velocity, expert: Velocity) -> bool:
-        if not _still(wanted) or _still(expert):
+        if not is_still(wanted) or is_still(expert):
             self._stands_since = None
         elif self._stands_since is None:
             self._stands_since = tick
@@ -86,7 +86,3 @@ class Takeover:
         ]
         walls = [size / 2 - abs(place) for size, place in zip(self._scene.size, (pose.x, pose.y), strict=True)]
         return min(gaps, default=1.0) < 0.0 or min(walls) - ROBOT_RADIUS < DANGER_GAP
-
-
-def _still(velocity: Velocity) -> bool:
-    return abs(velocity.linear_x) < STILL_LINEAR and abs(velocity.angular_z) < STILL_ANGULAR

@@ -280,8 +280,7 @@ class TaskMonitor:
         self._travelled += math.hypot(pose.x - self._pose.x, pose.y - self._pose.y)
         self._turned += wrap_angle(pose.yaw - self._pose.yaw)
         self._pose = pose
-        still = abs(velocity.linear_x) < STILL_LINEAR and abs(velocity.angular_z) < STILL_ANGULAR
-        if not still:
+        if not is_still(velocity):
             self._still_since = None
         elif self._still_since is None:
             self._still_since = time
@@ -306,6 +305,11 @@ class TaskMonitor:
         turned = self._turned if self._task.kind is TaskKind.TURN_LEFT else -self._turned
         right_angle = abs(turned - TURN_ANGLE) <= TURN_TOLERANCE
         return Outcome.REACHED if right_angle and self._travelled < STRAY_DISTANCE else None
+
+
+def is_still(velocity: Velocity) -> bool:
+    """Slow enough to count as standing."""
+    return abs(velocity.linear_x) < STILL_LINEAR and abs(velocity.angular_z) < STILL_ANGULAR
 
 
 def at_object(pose: Pose2D, item: SceneObject) -> bool:

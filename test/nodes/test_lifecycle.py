@@ -3,12 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 pytest.importorskip("rclpy")
 
@@ -16,40 +13,13 @@ import rclpy
 from rclpy.lifecycle.node import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from still_policy import StillPolicy
 
-from mobile_vla_models import ActionChunk
 from mobile_vla_ros import node_process
 from mobile_vla_ros.control import Command
 from mobile_vla_ros.executor import RobotExecutor
 from mobile_vla_ros.loading import Loaded
 from mobile_vla_ros.policy_node import ERROR, FAILURE, SUCCESS, PolicyNode
-
-LIMITS = SimpleNamespace(
-    linear_x_min=0.0,
-    linear_x_max=0.5,
-    angular_z_max=1.0,
-    linear_acceleration=1.0,
-    angular_acceleration=3.0,
-    linear_jerk=10.0,
-    angular_jerk=30.0,
-)
-CONTINUOUS = (
-    SimpleNamespace(name="linear_x", minimum=-0.6, maximum=0.6),
-    SimpleNamespace(name="angular_z", minimum=-1.2, maximum=1.2),
-)
-
-
-class StillPolicy:
-    config = SimpleNamespace(dt=0.2, action=SimpleNamespace(limits=LIMITS, continuous=CONTINUOUS))
-
-    def reset(self) -> None:
-        pass
-
-    def warm_up(self, instructions: Iterable[str]) -> None:
-        pass
-
-    def step(self, rgb: NDArray[np.uint8], instruction: str) -> ActionChunk:
-        return ActionChunk.of_base(np.zeros((3, 2), np.float32), np.zeros(3, np.float32), 0.2)
 
 
 class Opener:

@@ -4,50 +4,20 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import yaml
-from numpy.typing import NDArray
 
 pytest.importorskip("rclpy")
 
 import rclpy
+from still_policy import StillPolicy
 
-from mobile_vla_models import ActionChunk
 from mobile_vla_ros import node_process
 from mobile_vla_ros.loading import Loaded
 from mobile_vla_ros.node_process import RobotNode, StartError, run
 from mobile_vla_ros.policy_node import SUCCESS, PolicyNode
 from mobile_vla_ros.share import share_path
-
-LIMITS = SimpleNamespace(
-    linear_x_min=0.0,
-    linear_x_max=0.5,
-    angular_z_max=1.0,
-    linear_acceleration=1.0,
-    angular_acceleration=3.0,
-    linear_jerk=10.0,
-    angular_jerk=30.0,
-)
-CONTINUOUS = (
-    SimpleNamespace(name="linear_x", minimum=-0.6, maximum=0.6),
-    SimpleNamespace(name="angular_z", minimum=-1.2, maximum=1.2),
-)
-
-
-class StillPolicy:
-    config = SimpleNamespace(dt=0.2, action=SimpleNamespace(limits=LIMITS, continuous=CONTINUOUS))
-
-    def reset(self) -> None:
-        pass
-
-    def warm_up(self, instructions: Iterable[str]) -> None:
-        pass
-
-    def step(self, rgb: NDArray[np.uint8], instruction: str) -> ActionChunk:
-        return ActionChunk.of_base(np.zeros((3, 2), np.float32), np.zeros(3, np.float32), 0.2)
 
 
 class Started(Exception):  # noqa: N818  (the wanted end of a start)
