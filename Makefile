@@ -6,17 +6,20 @@
 # make bench-full  full size, an hour or two and 24 GB on disk: a checkpoint inspected, converted, loaded; steps beside the
 #             roofline; the node while it runs; training on 50 GB
 # make venv   only the environment, in .venv
+# make matrix the tests on Python 3.10 to 3.13, with Kilted and with Jazzy; hours, and 2.5 GB on disk for each of the eight;
+#             MATRIX="3.12-jazzy 3.10-kilted" for less
 # make clean  removes what the others made, but not recordings, trainings and the environment
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
 
 export MUJOCO_GL ?= egl
 # A sourced ROS distribution would be mixed with the ROS 2 of the environment.
 unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
 
-.PHONY: demo test lint types unit end-to-end faults bench bench-full venv clean
+.PHONY: demo test lint types unit end-to-end faults bench bench-full venv matrix clean
 
 demo: venv
 	$(BIN)/python -m mobile_vla_ros.demo
@@ -56,12 +59,15 @@ bench-full: venv
 		$(BIN)/mobile-vla benchmark --full-size $$precision --engine onnx --folder out/bench_full \
 			--threads 2 --steps 4 --compare; \
 	done
-	$(BIN)/mobile-vla benchmark-node --full-size fp32
+	$(BIN)/mobile-vla benchmark-node --full-size fp32 --image-transport compressed
 	rm -rf out/bench_full/pictures
 	$(BIN)/mobile-vla benchmark-training --large out/bench_full/pictures
 
 venv:
-	@requirements/install.sh
+	@VENV=$(VENV) requirements/install.sh
+
+matrix:
+	@requirements/matrix.sh
 
 clean:
 	rm -rf out/demo build install log .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

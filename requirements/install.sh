@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Makes .venv: Python 3.10 to 3.13, the pinned packages, this package (editable), a renderer that works.
-# Does nothing when all that is current. PYTHON names another interpreter than the one found on the PATH.
+# Does nothing when all that is current. PYTHON names another interpreter than the one found on the PATH, ROS another
+# distribution than kilted, VENV another folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-venv=.venv
+venv=${VENV:-.venv}
+ros=requirements/ros-${ROS:-kilted}.txt
 python=$venv/bin/python
 stamp=$venv/installed
 
@@ -30,11 +32,11 @@ Python 3.10, 3.11, 3.12 or 3.13 has to be on the PATH, or named by PYTHON=/path/
 # What the environment depends on: a change of any of it makes a new one.
 wanted() {
     pwd
-    cat requirements/* setup.py setup.cfg
+    cat requirements/{torch,development}.txt "$ros" requirements/install.sh setup.py setup.cfg
 }
 
 renders() {
-    $python - <<'END'
+    "$python" - <<'END'
 import sys
 from contextlib import closing
 
@@ -58,7 +60,7 @@ install_renderer() {
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
         fail "$reason"
     fi
-    packages=$($python -c 'from mobile_vla_ros.sim.gl import PACKAGES; print(PACKAGES["egl"])')
+    packages=$("$python" -c 'from mobile_vla_ros.sim.gl import PACKAGES; print(PACKAGES["egl"])')
     say "installing the renderer's system packages: $packages"
     apt-get update -qq
     # shellcheck disable=SC2086
@@ -66,21 +68,23 @@ install_renderer() {
     reason=$(renders 2>&1) || fail "$reason"
 }
 
+[ ! -e "$venv" ] || [ -f "$venv/pyvenv.cfg" ] || fail "$venv is there, and is no environment"
+[ -f "$ros" ] || fail "no wheels of ROS ${ROS:-} are known: expected kilted or jazzy"
 hash=$(wanted | sha256sum | cut -d ' ' -f 1)
-if [ "$(cat $stamp 2>/dev/null)" = "$hash" ] && $python -c '' 2>/dev/null; then
+if [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && "$python" -c '' 2>/dev/null; then
     exit 0
 fi
 
 interpreter=$(find_python)
 say "environment in $venv with $("$interpreter" --version)"
-rm -rf $venv
-"$interpreter" -m venv $venv
-pip() { $python -m pip -qq "$@"; } # errors only
+rm -rf "$venv"
+"$interpreter" -m venv "$venv"
+pip() { "$python" -m pip -qq "$@"; } # errors only
 pip install pip==26.3 # the resolver that comes with Python 3.10 does not end
 say "installing torch, then the other packages: a few minutes"
 pip install -r requirements/torch.txt
-pip install -r requirements/torch.txt -r requirements/development.txt
+pip install -r requirements/torch.txt -r requirements/development.txt -r "$ros"
 pip install --no-deps --no-build-isolation -e .
 install_renderer
-echo "$hash" >$stamp
+echo "$hash" >"$stamp"
 say "environment ready"

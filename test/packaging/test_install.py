@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 EXECUTABLES = ("mobile-vla", "policy_node", "sim_robot")
 LAUNCH_FILE = "launch/mobile_vla.launch.py"
 POLICY = "policies/sim_small/config.json"
-NOT_COPIED = {".git", ".venv", "data", "out", "build", "install", "log"}  # at the top level
+NOT_COPIED = {".git", ".venv", ".matrix", "data", "out", "build", "install", "log"}  # at the top level
 
 # Run inside an installation: where is what a robot needs?
 PROBE = f"""
