@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from .action import ActionChunk
 from .configuration import PolicyConfig
@@ -117,8 +117,8 @@ class GoldenVectors:
 
     def save(self, path: Path) -> None:
         """Write to `path` (safetensors)."""
-        # safetensors writes memory as it lies, whatever the strides say.
-        save_file({name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}, path)
+        # safetensors writes memory as it lies, whatever the strides say; with save_file, for its owner's eyes only.
+        path.write_bytes(save({name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}))
 
     @classmethod
     def load(cls, path: Path) -> GoldenVectors:

@@ -112,6 +112,21 @@ def read_training(directory: Path) -> dict[str, Any]:
     return training
 
 
+def trained_on(directory: Path) -> frozenset[str] | None:
+    """Marks of the episodes that a policy was trained on (see `data.mark`); None: its training does not say.
+
+    Raises:
+        PolicyDirectoryError: training.json cannot be read, or they are no list of strings.
+    """
+    data = read_training(directory).get("data")
+    marks = data.get("trained_on") if isinstance(data, dict) else None
+    if marks is None:
+        return None
+    if not (isinstance(marks, list) and all(isinstance(mark, str) for mark in marks)):
+        raise PolicyDirectoryError(f"{directory / TRAINING}: data.trained_on must be a list of strings")
+    return frozenset(marks)
+
+
 def read_config(path: Path) -> PolicyConfig:
     """Read config.json.
 

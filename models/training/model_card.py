@@ -33,7 +33,7 @@ A camera picture and a sentence in; {said}{binary} out. Architecture, units, lim
 {commands}
 ```
 
-{_origin(grounding)}The episodes that training did not see are named in `training.json`, with a hash of all data.
+{_origin(grounding)}The episodes that training did not see are named in `training.json`, beside marks of the others.
 
 ## What training measured
 

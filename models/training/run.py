@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.progress import track
 
 from ..data.episode import Episode
-from ..policy_directory import PolicyParts
+from ..data.mark import mark
+from ..policy_directory import PolicyParts, trained_on
 from .configuration import TrainingConfig, read_recipe, read_training_config
 from .grounding_stages import ground
 from .imitation_stage import freeze, imitation_stage, lay_out_sides
@@ -39,17 +41,21 @@ def train(config_path: str | Path) -> Path:
     train_episodes, held_out = split_episodes(episodes, config.imitation.validation_share, config.seed)
     sides = lay_out_sides(parts.model, train_episodes, held_out)
     freeze(parts.model, config.imitation, config.seed)
+    before = config.start.policy if config.start.type == "pretrained" else None
+    trained_before = (trained_on(before) if before is not None else None) or frozenset()
+    marks = {mark(episode) for episode in track(train_episodes, description="marks of the episodes", transient=True)}
     training: dict[str, Any] = {
         **provenance(path, config.seed, parts.model),
         "data": {
             "sha256": data_hash(episodes),
             "sources": [source.model_dump(mode="json") for source in config.sources],
             "held_out": sorted({episode.source for episode in held_out}),
+            "trained_on": sorted(trained_before | marks),
         },
         "episodes": {"train": len(train_episodes), "held_out": len(held_out)},
         "frames": {"train": len(sides.train.usable), "held_out": len(sides.held_out.usable)},
         "grounding": grounded,
-        "started_from": started_from(config.start.policy) if config.start.type == "pretrained" else None,
+        "started_from": None if before is None else started_from(before),
     }
     keeper = PolicyKeeper(
         config.output,

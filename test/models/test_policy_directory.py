@@ -137,3 +137,12 @@ def test_a_policy_in_training_mode_is_written_as_it_acts(policy: VLAPolicy, tmp_
     policy.model.train()
     policy.save_pretrained(tmp_path / "policy", {}, "# tiny\n")
     VLAPolicy.from_pretrained(tmp_path / "policy")
+
+
+def test_whoever_may_read_new_files_may_read_all_of_a_policy(tmp_path: Path) -> None:
+    """Root installs it, another user's node loads it."""
+    tiny_policy().save_pretrained(tmp_path / "policy", {}, "")
+    (tmp_path / "new").touch()
+    usual = (tmp_path / "new").stat().st_mode
+    files = [path for path in (tmp_path / "policy").rglob("*") if path.is_file()]
+    assert {path.name for path in files if path.stat().st_mode != usual} == set()

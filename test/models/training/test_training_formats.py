@@ -23,8 +23,8 @@ TARGETS: dict[str, TargetConfig] = {
 
 
 @pytest.fixture(scope="module")
-def losses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[float, float]]:
-    """Of each format: loss of the first seeded step, and validation loss after it."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[float, float, list[str]]]:
+    """Of each format: loss after the first seeded step, its gradient's size, and marks of the episodes."""
     folder = tmp_path_factory.mktemp("formats")
     tiny_policy().save_pretrained(folder / "pretrained", {"parameters": 0}, "# tiny\n")
     for number, name in enumerate(("one", "again")):
@@ -45,12 +45,22 @@ def losses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[float, f
         assert measured["started_from"]["training"] == {"parameters": 0}
         state = torch.load(folder / "out" / name / "checkpoints" / "imitation.pt", weights_only=True)
         moment = sum(float(part["exp_avg"].double().square().sum()) for part in state["optimizer"]["state"].values())
-        found[name] = (measured["imitation"]["loss"], moment)
+        found[name] = (measured["imitation"]["loss"], moment, measured["data"]["trained_on"])
     return found
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_seeded_step_is_the_same_from_every_format(losses: dict[str, tuple[float, float]], name: str) -> None:
+def test_a_seeded_step_is_the_same_from_every_format(
+    trained: dict[str, tuple[float, float, list[str]]], name: str
+) -> None:
     """The loss after the step, and its gradient by way of the optimizer's first moment."""
-    assert losses[name] == pytest.approx(losses["bags"], rel=1e-6)
-    assert losses["bags"][1] > 0.0
+    assert trained[name][:2] == pytest.approx(trained["bags"][:2], rel=1e-6)
+    assert trained["bags"][1] > 0.0
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_episodes_are_known_again_in_every_format(
+    trained: dict[str, tuple[float, float, list[str]]], name: str
+) -> None:
+    assert len(trained["bags"][2]) == 2, "of two recordings with two episodes each one was held out"
+    assert trained[name][2] == trained["bags"][2]
