@@ -4,6 +4,7 @@ from .arming import Arming
 from .configuration import ControllerConfig
 from .controller import Command, DriveController, DriveState
 from .limits import Limits
+from .odometry import StampedPose
 from .plan import ActionPlan, ActionRange
 from .stepper import PolicyStepper
 
@@ -17,4 +18,5 @@ __all__ = [
     "DriveState",
     "Limits",
     "PolicyStepper",
+    "StampedPose",
 ]

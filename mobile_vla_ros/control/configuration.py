@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 BASE_PATIENCE = 0.5  # s that a base waits at most for a command before it stops by itself
 _MAY_BE_ZERO = ("odometry_timeout", "blend_time", "stop_dwell", "future_tolerance", "clock_tolerance")
+_SWITCHES = ("reproject",)
 _PROBABILITIES = ("stop_threshold", "stop_release")
 
 
@@ -34,6 +35,8 @@ class ControllerConfig:
         stop_dwell: s for which plans must say that it is done.
         future_tolerance: s that a stamp may lie ahead of the clock.
         clock_tolerance: s that the clock may jump.
+        reproject: skip what has been driven of a plan by where odometry has the robot, not by the clock alone; needs
+            `odometry_timeout`.
 
     Raises:
         ValueError: a value out of range, or that does not go with another; the message names it.
@@ -52,9 +55,12 @@ class ControllerConfig:
     stop_dwell: float = 0.4
     future_tolerance: float = 0.1
     clock_tolerance: float = 0.5
+    reproject: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
+            if field.name in _SWITCHES:
+                continue
             value, may_be_zero = getattr(self, field.name), field.name in _MAY_BE_ZERO
             if not (math.isfinite(value) and (value >= 0.0 if may_be_zero else value > 0.0)):
                 expected = "at least 0" if may_be_zero else "above 0"
@@ -63,6 +69,8 @@ class ControllerConfig:
                 raise ValueError(f"{field.name} = {value}: expected a probability")
         if self.stop_release > self.stop_threshold:
             raise ValueError(f"stop_release = {self.stop_release} is above stop_threshold = {self.stop_threshold}")
+        if self.reproject and self.odometry_timeout == 0.0:
+            raise ValueError("reproject = True with odometry_timeout = 0.0: expected a timeout, it needs odometry")
         blind = self.camera_timeout + 2.0 / self.control_hz
         if blind > BASE_PATIENCE + 1e-9:
             raise ValueError(

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from .arming import Arming
+from .cameras import Cameras
 from .configuration import ControllerConfig
 from .done import DoneDetector
 from .follower import PlanFollower
-from .frames import FrozenCamera, StampCheck
 from .gate import FrameGate
 from .limits import REST, Limits, VelocityLimiter
+from .odometry import PoseHistory, StampedPose
 from .plan import ActionPlan, ActionRange
+from .requests import Requests
 from .watchdog import ClockGuard, Watchdog
 
 MAX_INSTRUCTION = 500  # characters
-MOST_ASKED = 64  # frames: of a policy that never answers, the last ones are remembered
 STARVED = 4.0  # control periods between two ticks from which on what the robot did in between was not controlled
 
 
@@ -69,29 +70,32 @@ class DriveController:
         config: times and thresholds.
         action_range: that the policy declares of its own output.
         arming: permission to move, where it has to outlive this controller; None: one of its own, disarmed.
+        cameras: names of those whose frames the policy takes.
 
     Attributes:
         arming: permission to move; to be changed through this class.
         instruction: the sentence being followed; empty: none.
         instruction_id: its number; plans must carry it.
         refusal: why the last `accept` refused its plan; None if it did not.
-        bad_frame: what was wrong with the last frame; empty: nothing.
     """
 
     def __init__(
-        self, limits: Limits, config: ControllerConfig, action_range: ActionRange, arming: Arming | None = None
+        self,
+        limits: Limits,
+        config: ControllerConfig,
+        action_range: ActionRange,
+        arming: Arming | None = None,
+        cameras: Sequence[str] = ("camera",),
     ) -> None:
-        self._range = action_range
+        self._range, self._names = action_range, tuple(cameras)
+        self._cameras = Cameras(self._names, config)
         self.arming = Arming() if arming is None else arming
         self.instruction = ""
         self.instruction_id = 0
         self.refusal: str | None = None
         self._instruction_fault = ""  # why the last instruction was refused; empty: it was not
-        self.bad_frame = ""
         self._refused, self._refused_at = "", -math.inf  # the last frame that could not be used; s, steady
-        self._requested = -math.inf  # stamp of the newest frame given to the policy, s
-        self._asked: deque[float] = deque(maxlen=MOST_ASKED)  # stamps of frames that the policy may still answer, s
-        self._void: frozenset[float] = frozenset()  # those of before the clock jumped
+        self._requests = Requests(config.policy_timeout)
         self._fresh_from = -math.inf  # stamp from which on frames are used, s
         self._done = False
         self._failure = ""  # of the policy; empty: none
@@ -101,7 +105,7 @@ class DriveController:
         self.configure(limits, config)
 
     def configure(self, limits: Limits, config: ControllerConfig) -> None:
-        """Take other limits, times and thresholds; whatever waits for a camera or a policy begins anew.
+        """Take other limits, times and thresholds; what waits for something begins anew; a frozen picture does not.
 
         Raises:
             RuntimeError: the robot is armed, or still slowing down.
@@ -112,12 +116,11 @@ class DriveController:
         self._limiter = VelocityLimiter(limits)
         self._gate = FrameGate(config.dt)
         self._clock = ClockGuard(config.clock_tolerance)
-        self._stamps = StampCheck(config.camera_timeout, config.future_tolerance)
-        self._frozen = FrozenCamera(config.frozen_timeout)
-        self._camera = Watchdog(config.camera_timeout)
-        self._policy = Watchdog(config.policy_timeout)
+        self._cameras.configure(config)
+        self._requests.watchdog.timeout = config.policy_timeout
         self._odometry = Watchdog(config.odometry_timeout)
-        self._follower = PlanFollower(config)
+        self._poses = PoseHistory(limits)
+        self._follower = PlanFollower(config, self._poses if config.reproject else None)
         self._detector = DoneDetector(config.stop_threshold, config.stop_release, config.stop_dwell, config.dt)
 
     @property
@@ -128,7 +131,7 @@ class DriveController:
     @property
     def watchdogs(self) -> dict[str, Watchdog]:
         """What they wait for, by name."""
-        return {"camera": self._camera, "policy": self._policy, "odometry": self._odometry}
+        return self._cameras.watchdogs | {"policy": self._requests.watchdog, "odometry": self._odometry}
 
     def arm(self, now: float, steady: float) -> str | None:
         """Allow motion from now on; the reason if that is refused, else None.
@@ -145,7 +148,7 @@ class DriveController:
         if refusal is None:
             self._fresh_from = now
             self._pause = ""
-            self._camera.start(steady)
+            self._cameras.await_frames(steady)
             if self._config.odometry_timeout > 0.0:
                 self._odometry.start(steady)
         return refusal
@@ -161,23 +164,8 @@ class DriveController:
         self.arming.disarm(reason)
         self.withdraw()
 
-    def stop(self, reason: str) -> None:
-        """Emergency stop: zero at once, until `reset`; the instruction ends with it."""
-        self.arming.stop(reason)
-        self.withdraw()
-
-    def press(self, pressed: bool) -> None:
-        """Take what the emergency stop's topic says: true is `stop`; while it is true there is no `reset`."""
-        self.arming.press(pressed)
-        if pressed:
-            self.withdraw()
-
-    def reset(self) -> str | None:
-        """End the emergency stop, which leaves the robot disarmed; the reason if that is refused, else None."""
-        return self.arming.reset()
-
     def withdraw(self) -> None:
-        """End the instruction, and stand at once; whoever latches `arming` elsewhere calls it too."""
+        """End the instruction, and stand at once; whoever latches `arming` calls it too."""
         self.instruction = ""
         self.instruction_id += 1
         self._instruction_fault = ""
@@ -207,7 +195,7 @@ class DriveController:
         self._drop_plan("")
         self._expect_nothing()
         self._follower.forget()
-        self._frozen.clear()
+        self._cameras.thaw()
         self._done = False
         self._failure = ""
         if not self.instruction:
@@ -215,33 +203,53 @@ class DriveController:
         return self.instruction_id
 
     def on_frame(self, stamp: float, now: float, steady: float, digest: int | None = None) -> bool:
+        """`see` and `step_due` in one, where there is one camera."""
+        return self.see(self._names[0], stamp, now, steady, digest) and self.step_due(stamp, steady)
+
+    def see(self, camera: str, stamp: float, now: float, steady: float, digest: int | None = None) -> bool:
         """Note a frame that arrived.
 
         Args:
+            camera: its name.
             stamp: s, the frame's own stamp.
             now: s, clock of the frames.
             steady: s, steady clock.
             digest: of its content: other for another picture; None: not known.
 
         Returns:
-            Whether the policy is to make a recurrent step with this frame.
+            Whether it can be used.
         """
-        self.bad_frame = self._stamps.fault(stamp, now)
-        if self.bad_frame:
-            return False
-        self._camera.start(steady)
-        self._frozen.see(digest)
-        wanted = self._wants_plans and not self._frozen.fault and stamp >= self._fresh_from
+        return self._cameras.take(camera, stamp, now, steady, digest)
+
+    def step_due(self, stamp: float, steady: float) -> bool:
+        """Note that there is a usable frame of each camera, of nearly the same moment.
+
+        Args:
+            stamp: s, of the oldest of them.
+            steady: s, steady clock.
+
+        Returns:
+            Whether the policy is to make a recurrent step with them.
+        """
+        self._cameras.complete(steady)
+        wanted = self._wants_plans and not self._cameras.frozen and stamp >= self._fresh_from
         if not wanted or not self._gate.take(stamp):
             return False
-        self._requested = stamp
-        self._asked.append(stamp)
-        if not self._policy.running:
-            self._policy.start(steady)
+        self._requests.ask(stamp, steady)
         return True
 
-    def on_odometry(self, steady: float) -> None:
-        """Note that odometry arrived; counts where `odometry_timeout` is above 0."""
+    def on_odometry(self, steady: float, pose: StampedPose | None = None) -> None:
+        """Note that odometry arrived; counts where `odometry_timeout` is above 0.
+
+        Args:
+            steady: s, steady clock.
+            pose: what it says; where `reproject` is on, odometry without a pose that can be used does not count.
+        """
+        if self._config.reproject:
+            if pose is None or not self._poses.takes(pose):
+                return
+            if not self._poses.add(pose) and self._follower.plan is not None:
+                self._drop_plan("odometry jumped")
         if self._odometry.running:
             self._odometry.start(steady)
 
@@ -257,14 +265,18 @@ class DriveController:
         """
         self._refused, self._refused_at = reason, steady
         self._halt(reason)
-        if stamp is not None and stamp not in self._void:
-            self._answered(stamp, steady)
+        if stamp is not None and not self._requests.void(stamp):
+            self._requests.answered(stamp, steady)
 
     def policy_failed(self, reason: str) -> None:
         """The policy raised or died: zero until an instruction is sent anew."""
         self._failure = reason
-        self._policy.clear()
+        self._requests.expect_nothing()
         self._halt(reason)
+
+    def failed_before(self, steady: float) -> None:
+        """The policy raised over a frame for another instruction, and goes on with the next one at `steady` (s)."""
+        self._requests.begin_next(steady)
 
     def accept(self, plan: ActionPlan, now: float, steady: float) -> None:
         """Follow `plan` from now on, unless it is refused; then `refusal` and the command's reason say why.
@@ -280,6 +292,7 @@ class DriveController:
         """
         self.refusal = None
         if plan.instruction_id != self.instruction_id:
+            self._requests.begin_next(steady)
             self.refusal = f"plan for instruction {plan.instruction_id}, now it is {self.instruction_id}"
             return
         defect = plan.defect(self._range)
@@ -287,11 +300,11 @@ class DriveController:
             self.refusal = f"policy: {defect}"
             self.policy_failed(self.refusal)
             return
-        if plan.stamp in self._void:
-            # By its stamp it could pass for one of after the jump, and for the answer that is awaited.
+        if self._requests.void(plan.stamp):
+            self._requests.begin_next(steady)
             self.refusal = "plan from a frame of before the clock jumped"
             return
-        self._answered(plan.stamp, steady)
+        self._requests.answered(plan.stamp, steady)
         if not self._wants_plans:
             self.refusal = "no plan is wanted"
             return
@@ -317,7 +330,7 @@ class DriveController:
         jump = self._clock.jump(now, steady)
         if jump is not None:
             self._forget_times()
-        fault = jump or self._starved(gap) or self._fault(steady)
+        fault = jump or self._starved(gap) or self._fault(now, steady)
         if fault:
             self._halt(fault)
             self._fresh_from = now if math.isfinite(now) else -math.inf
@@ -325,28 +338,17 @@ class DriveController:
         if standing is not None:
             self._limiter.stop()
             return Command(0.0, 0.0, *standing)
-        target = self._follower.target(now)
+        target = self._follower.target(now, self._limiter.velocity)
         if target is None and self._follower.plan is not None:
             self._drop_plan(f"the plan is used up ({now - self._follower.plan.stamp:.2f} s old)")
         tick = min(gap, 2.0 / self._config.control_hz)
         velocity = self._limiter.towards(target or REST, tick) if tick > 0.0 else self._limiter.velocity
-        self._frozen.move(velocity, tick)
+        self._cameras.move(velocity, tick)
         return Command(*velocity, *self._moving())
 
     @property
     def _wants_plans(self) -> bool:
         return self.arming.armed and bool(self.instruction) and not self._done and not self._failure
-
-    def _answered(self, stamp: float, steady: float) -> None:
-        """The policy is done with the frame of `stamp`; it may have the next one at hand already."""
-        # It answers in order: what was asked for before is not answered any more.
-        self._void = frozenset()
-        while self._asked and self._asked[0] <= stamp:
-            self._asked.popleft()
-        if stamp < self._requested:
-            self._policy.start(steady)
-        else:
-            self._policy.clear()
 
     def _starved(self, gap: float) -> str:
         """Whether this tick comes so late that nobody watched over the motion meanwhile."""
@@ -354,19 +356,28 @@ class DriveController:
         moving = self._follower.plan is not None or not self._limiter.at_rest
         return f"the control loop was held up for {gap:.2f} s" if late and moving else ""
 
-    def _fault(self, steady: float) -> str:
+    def _fault(self, now: float, steady: float) -> str:
         if steady - self._refused_at <= self._config.camera_timeout:
             return self._refused
-        silence = self._camera.overdue(steady)
-        if silence is not None:
-            return f"camera: no usable frame for {silence:.2f} s{_in_brackets(self.bad_frame)}"
-        if self._frozen.fault:
-            return self._frozen.fault
+        blind = self._cameras.silent(steady) or self._cameras.frozen
+        if blind:
+            return blind
+        odometry = self._odometry_fault(now, steady) if self._odometry.running else ""
+        if odometry:
+            return odometry
+        silence = self._requests.watchdog.overdue(steady)
+        return "" if silence is None else f"policy: no answer for {silence:.2f} s"
+
+    def _odometry_fault(self, now: float, steady: float) -> str:
+        newest = self._poses.newest
+        age = 0.0 if newest is None else now - newest.stamp
+        if age < -self._config.future_tolerance:
+            self._poses.forget()  # else every pose would count as older, until that time has come
+            return f"odometry: its newest pose is {age:.2f} s old"
         silence = self._odometry.overdue(steady)
         if silence is not None:
             return f"odometry: none for {silence:.2f} s"
-        silence = self._policy.overdue(steady)
-        return "" if silence is None else f"policy: no answer for {silence:.2f} s"
+        return "" if age <= self._config.odometry_timeout else f"odometry: its newest pose is {age:.2f} s old"
 
     def _standing(self, fault: str) -> tuple[DriveState, str] | None:
         """Why the robot stands still, whatever a plan says; None: it does not have to."""
@@ -396,7 +407,7 @@ class DriveController:
             return DriveState.DONE, ""
         if self._pause:
             return DriveState.STOPPED, self._pause
-        return DriveState.WAITING, f"no plan yet{_in_brackets(self.bad_frame)}"
+        return DriveState.WAITING, f"no plan yet{_in_brackets(self._cameras.bad_frame)}"
 
     def _drop_plan(self, why: str) -> None:
         self._follower.drop()
@@ -409,17 +420,16 @@ class DriveController:
 
     def _expect_nothing(self) -> None:
         """What the policy was asked for is not awaited any more; its next frame is the next that comes."""
-        self._requested = -math.inf
         self._gate.reset()
-        self._policy.clear()
+        self._requests.expect_nothing()
 
     def _forget_times(self) -> None:
         """Stamps of the time before a jump mean nothing after it."""
-        self._stamps.forget()
+        self._cameras.forget_stamps()
         self._follower.forget()
-        self._expect_nothing()
-        self._void |= frozenset(self._asked)
-        self._asked.clear()
+        self._poses.forget()
+        self._gate.reset()
+        self._requests.forget()
 
 
 def _in_brackets(text: str) -> str:

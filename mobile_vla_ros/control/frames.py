@@ -51,10 +51,14 @@ class FrozenCamera:
 
     Args:
         timeout: s of motion without a change that are borne.
+        name: of the camera, for people.
+
+    Attributes:
+        timeout: the same.
     """
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
+    def __init__(self, timeout: float, name: str = "camera") -> None:
+        self.timeout, self._name = timeout, name
         self.clear()
 
     def clear(self) -> None:
@@ -75,5 +79,5 @@ class FrozenCamera:
     @property
     def fault(self) -> str:
         """What is wrong; empty: nothing."""
-        frozen = self._moved > self._timeout
-        return f"camera: the picture is frozen, the same after {self._moved:.1f} s of driving" if frozen else ""
+        frozen = self._moved > self.timeout
+        return f"{self._name}: the picture is frozen, the same after {self._moved:.1f} s of driving" if frozen else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,19 @@ class Policy(Protocol):
         """One recurrent step on a uint8 (height, width, 3) RGB frame."""
 
 
+class ManyCamerasPolicy(Protocol):
+    """What steers by several cameras; `mobile_vla_models.VLAPolicy` is one."""
+
+    def step(
+        self,
+        rgb: NDArray[np.uint8],
+        instruction: str,
+        state: None,
+        extra_cameras: Mapping[str, NDArray[np.uint8]],
+    ) -> Chunk:
+        """One recurrent step on frames as of `Policy`: of its first camera, and of the others by name."""
+
+
 class PolicyStepper:
     """One policy in one run: resets its history at a new instruction or a gap, and stamps its answers.
 
@@ -51,14 +65,26 @@ class PolicyStepper:
         self._dt = dt
         self._last: tuple[int, float] | None = None  # instruction id, stamp of the frame
 
-    def step(self, rgb: NDArray[np.uint8], stamp: float, instruction: str, instruction_id: int) -> ActionPlan:
+    def step(
+        self,
+        rgb: NDArray[np.uint8],
+        stamp: float,
+        instruction: str,
+        instruction_id: int,
+        extra_cameras: Mapping[str, NDArray[np.uint8]] | None = None,
+    ) -> ActionPlan:
         """Take the frame (uint8 RGB, height x width x 3) stamped `stamp` (s); the plan that begins there.
 
-        Whatever the policy raises goes through; its history is then reset before the next step.
+        Of several cameras it is the frame of the policy's first, `extra_cameras` are those of the others by name, and
+        the stamp is that of the oldest. Whatever the policy raises goes through; its history is then reset before the
+        next step.
         """
         last, self._last = self._last, None
         if last is None or last[0] != instruction_id or not 0.0 < stamp - last[1] <= self._GAP * self._dt:
             self._policy.reset()
-        chunk = self._policy.step(rgb, instruction)
+        if extra_cameras:
+            chunk = cast(ManyCamerasPolicy, self._policy).step(rgb, instruction, None, extra_cameras)
+        else:
+            chunk = self._policy.step(rgb, instruction)
         self._last = (instruction_id, stamp)
         return ActionPlan(stamp, chunk.dt, np.asarray(chunk.velocity), np.asarray(chunk.stop), instruction_id)

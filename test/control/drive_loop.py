@@ -1,22 +1,14 @@
-"""A loop around the controller: a camera at 10 Hz, a policy that answers after a while, a timer at 20 Hz."""
+"""A loop around the controller: a camera at 10 Hz, a policy that takes its time for each answer, a timer at 20 Hz."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from mobile_vla_ros.control import ActionPlan, ActionRange, Command, ControllerConfig, DriveController, Limits
+from mobile_vla_ros.control import ActionPlan, ActionRange, Command, ControllerConfig, DriveController
+from mobile_vla_ros.faults.policy import DT, LIMITS, ROWS
 
-LIMITS = Limits(
-    linear_x_min=0.0,
-    linear_x_max=0.5,
-    angular_z_max=1.0,
-    linear_acceleration=1.0,
-    angular_acceleration=3.0,
-    linear_jerk=10.0,
-    angular_jerk=30.0,
-)
 RANGE = ActionRange((-2.0, -3.0), (2.0, 3.0))
-DT, ROWS, TICK = 0.2, 8, 0.05
+TICK = 0.05
 CONFIG = ControllerConfig(dt=DT)
 DEADLINE = 0.5  # s from the last sign of life of camera or policy to a zero command
 
@@ -51,7 +43,8 @@ class Loop:
         self.ticks = 0
         self.last_frame = self.said = 0.0
         self.digest = 0
-        self.answers: list[tuple[float, ActionPlan]] = []
+        self.answers: list[tuple[float, ActionPlan]] = []  # what the policy works on, and when it is done: s, steady
+        self.waiting: ActionPlan | None = None  # what it takes up next
         self.commands: list[tuple[float, Command]] = []
         if self.armed:
             self.arm()
@@ -61,10 +54,28 @@ class Loop:
         return self.steady + self.offset
 
     def arm(self) -> str | None:
+        """As the node does: with the limits and times of the moment, where the robot stands."""
+        if not self.controller.may_move:
+            self.controller.configure(LIMITS, self.config)
         return self.controller.arm(self.now, self.steady)
 
     def say(self, text: str) -> int:
+        self.waiting = None
         return self.controller.set_instruction(text, self.now, self.steady)
+
+    def emergency_stop(self, reason: str) -> None:
+        self.controller.arming.stop(reason)
+        self._withdraw()
+
+    def press(self, pressed: bool) -> None:
+        again = self.controller.arming.pressed
+        self.controller.arming.press(pressed)
+        if pressed and not again:
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        self.waiting = None
+        self.controller.withdraw()
 
     def run(self, duration: float) -> Command:
         for _ in range(round(duration / TICK)):
@@ -79,13 +90,22 @@ class Loop:
             self.last_frame = self.steady
             self.digest += not self.frozen
             if self.controller.on_frame(self.now, self.now, self.steady, self.digest) and self.policy:
-                self.answers.append((self.steady + self.latency, self.answer(self.now)))
-        while self.answers and self.answers[0][0] <= self.steady + 1e-9:
-            self.controller.accept(self.answers.pop(0)[1], self.now, self.steady)
+                self.waiting = self.answer(self.now)
+        self._work()
         command = self.controller.command(self.now, self.steady)
         self.observe(command, self.commands[-1][1] if self.commands else command)
         self.commands.append((self.steady, command))
         return command
+
+    def _work(self) -> None:
+        """The policy's one thread: a frame that comes while it works replaces the one that waits."""
+        while True:
+            if self.waiting is not None and not self.answers:
+                self.answers.append((self.steady + self.latency, self.waiting))
+                self.waiting = None
+            if not self.answers or self.answers[0][0] > self.steady + 1e-9:
+                return
+            self.controller.accept(self.answers.pop()[1], self.now, self.steady)
 
     def answer(self, stamp: float) -> ActionPlan:
         return make_plan(stamp, self.controller.instruction_id, self.velocity, self.stop)

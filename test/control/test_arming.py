@@ -71,21 +71,21 @@ def test_arming_twice_changes_nothing() -> None:
 
 def test_an_emergency_stop_is_zero_at_once_and_ends_the_instruction() -> None:
     loop = driving()
-    loop.controller.stop("pressed")
+    loop.emergency_stop("pressed")
     loop.commands.clear()
     loop.say("go")
     loop.run(2.0)
     assert {command for _, command in loop.commands} == {stopped(PRESSED)}
     assert loop.arm() == "emergency stop (pressed): reset it first"
     assert loop.run(TICK) == stopped(PRESSED)
-    assert loop.controller.reset() is None
+    assert loop.controller.arming.reset() is None
     assert loop.run(1.0) == disarmed("not armed since the emergency stop was reset")
 
 
 def test_after_an_emergency_stop_arming_alone_does_not_resume() -> None:
     loop = driving()
-    loop.controller.stop("pressed")
-    loop.controller.reset()
+    loop.emergency_stop("pressed")
+    loop.controller.arming.reset()
     loop.arm()
     assert loop.run(1.0) == Command(0.0, 0.0, DriveState.WAITING, "no instruction")
     loop.say("go")
@@ -94,18 +94,18 @@ def test_after_an_emergency_stop_arming_alone_does_not_resume() -> None:
 
 def test_the_emergency_stop_topic_holds_as_long_as_it_says_so() -> None:
     loop = driving()
-    loop.controller.press(True)
+    loop.press(True)
     assert loop.run(TICK) == stopped(PRESSED)
-    assert loop.controller.reset() == "the emergency stop is still pressed"
-    loop.controller.press(False)
+    assert loop.controller.arming.reset() == "the emergency stop is still pressed"
+    loop.press(False)
     assert loop.run(1.0) == stopped(PRESSED)  # letting go is not enough
-    assert loop.controller.reset() is None
+    assert loop.controller.arming.reset() is None
     assert loop.run(TICK).state is DriveState.DISARMED
 
 
 def test_there_has_to_be_something_to_reset() -> None:
     loop = driving()
-    assert loop.controller.reset() == "there is no emergency stop to reset"
+    assert loop.controller.arming.reset() == "there is no emergency stop to reset"
     assert loop.run(1.0).state is DriveState.DRIVING
 
 

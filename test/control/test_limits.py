@@ -1,34 +1,16 @@
 import math
 
 import pytest
+from drive_loop import LIMITS
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import limits
 
 from mobile_vla_ros.control.limits import Limits, VelocityLimiter
 
-POLICY = Limits(
-    linear_x_min=0.0,
-    linear_x_max=0.5,
-    angular_z_max=1.0,
-    linear_acceleration=1.0,
-    angular_acceleration=3.0,
-    linear_jerk=10.0,
-    angular_jerk=30.0,
-)
 PERIOD = 0.05
 MOST_TICKS = 2000  # no ramp takes longer
 
-positive = st.floats(0.3, 3.0)
-limits = st.builds(
-    Limits,
-    linear_x_min=st.one_of(st.just(0.0), st.floats(-3.0, -0.01)),
-    linear_x_max=positive,
-    angular_z_max=positive,
-    linear_acceleration=positive,
-    angular_acceleration=positive,
-    linear_jerk=st.floats(0.5, 100.0),
-    angular_jerk=st.floats(0.5, 100.0),
-)
 velocities = st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
 full_speed = st.tuples(st.sampled_from([-9.0, 0.0, 9.0]), st.sampled_from([-9.0, -0.5, 0.0, 0.5, 9.0]))
 steps = st.lists(
@@ -108,12 +90,19 @@ def test_a_ramp_to_rest_ends_at_exactly_zero_on_the_same_curve(limits: Limits, s
     assert velocity == (0.0, 0.0)
 
 
-def test_slowing_down_from_full_speed_takes_less_than_a_second() -> None:
-    limiter = VelocityLimiter(POLICY)
-    reach(limiter, (0.5, 0.0), (0.5, 0.0))
-    for _ in range(19):
+@pytest.mark.parametrize("speed", [0.2, 0.35, 0.5])
+def test_how_long_and_how_far_it_rolls(speed: float) -> None:
+    limiter = VelocityLimiter(LIMITS)
+    reach(limiter, (speed, 0.0), (speed, 0.0))
+    ticks, way = 0, 0.0
+    while not limiter.at_rest:
+        ticks += 1
+        way += limiter.velocity[0] * PERIOD  # until this tick's command
         limiter.towards((0.0, 0.0), PERIOD)
-    assert limiter.at_rest
+    print(f"from {speed} m/s: {ticks * PERIOD:.2f} s, {way:.3f} m")
+    seconds = speed / LIMITS.linear_acceleration + LIMITS.linear_acceleration / LIMITS.linear_jerk
+    assert ticks * PERIOD == pytest.approx(seconds, abs=3.0 * PERIOD + 1e-9)
+    assert way == pytest.approx(0.5 * speed * seconds, rel=0.1)
 
 
 @given(limits, steps)
@@ -140,17 +129,17 @@ def test_a_change_of_course_in_mid_ramp_does_not_overshoot_the_speed_limit() -> 
 @pytest.mark.parametrize("target", [(math.nan, 0.0), (0.0, math.inf)])
 def test_a_target_that_is_not_finite_is_refused(target: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="expected finite"):
-        VelocityLimiter(POLICY).towards(target, PERIOD)
+        VelocityLimiter(LIMITS).towards(target, PERIOD)
 
 
 @pytest.mark.parametrize("dt", [0.0, -0.1, math.nan, math.inf])
 def test_a_step_without_length_is_refused(dt: float) -> None:
     with pytest.raises(ValueError, match="dt above 0"):
-        VelocityLimiter(POLICY).towards((0.1, 0.0), dt)
+        VelocityLimiter(LIMITS).towards((0.1, 0.0), dt)
 
 
 def test_limits_can_be_tightened() -> None:
-    assert POLICY.tightened({"linear_x_max": 0.3, "angular_jerk": 30.0}).linear_x_max == 0.3
+    assert LIMITS.tightened({"linear_x_max": 0.3, "angular_jerk": 30.0}).linear_x_max == 0.3
 
 
 @pytest.mark.parametrize(
@@ -166,4 +155,4 @@ def test_limits_can_be_tightened() -> None:
 )
 def test_limits_cannot_be_loosened(changes: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        POLICY.tightened(changes)
+        LIMITS.tightened(changes)
