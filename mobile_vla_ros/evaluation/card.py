@@ -8,7 +8,7 @@ from mobile_vla_models.documents import write_text
 from mobile_vla_models.evaluation import rows as offline_rows
 from mobile_vla_models.policy_directory import CARD
 
-from . import rows
+from . import node_rows, rows
 from .evaluation import Evaluation
 
 HEADING = "## What evaluation measured"
@@ -36,6 +36,15 @@ def card_section(evaluation: Evaluation, command: str) -> str:
             f"Driving, over {trials} held-out rooms, one task each:",
             _table(rows.SCORES, rows.score_rows(evaluation.loop)),
             _table(rows.KINDS, rows.kind_rows(evaluation.loop)),
+        ]
+    if evaluation.node:
+        node, loop, paired = evaluation.node, evaluation.loop, evaluation.paired_with_node
+        parts += [
+            f"Through `policy_node`, over DDS and in real time, {len(node[0].runs)} held-out rooms:",
+            _table(rows.SCORES, node_rows.node_score_rows(node, loop)),
+            "" if paired is None else _table(rows.PAIRED, rows.paired_rows([paired])),
+            _table(node_rows.STEPS, node_rows.step_rows(node)),
+            " ".join(node_rows.findings(node, loop)),
         ]
     if evaluation.pairs:
         parts.append(_table(rows.SWAPS, rows.swap_rows(evaluation.pairs)))

@@ -140,7 +140,7 @@ class ClosedLoop:
 
     def change(self, score: Score) -> tuple[float, float, float]:
         """Its success rate less the nominal one in the same rooms, and the 95 % interval."""
-        return paired_difference(*outcome_table(score, self.policy))
+        return change(score, self.policy)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -152,6 +152,15 @@ class ClosedLoop:
                 for score in self.conditions
             ],
         }
+
+
+def change(score: Score, nominal: Score) -> tuple[float, float, float]:
+    """Success rate of the first less that of the second in the same rooms, and the 95 % interval.
+
+    Raises:
+        ValueError: they are not of the same tasks.
+    """
+    return paired_difference(*outcome_table(score, nominal))
 
 
 def outcome_table(first: Score, second: Score) -> tuple[int, int, int, int]:

@@ -1,7 +1,8 @@
-"""Two policies in the same rooms: each room is a pair, so that its difficulty drops out."""
+"""Two policies, or one in process and through the node, in the same rooms: pairs, so that difficulty drops out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,9 +58,29 @@ def compare_loops(first: ClosedLoop, second: ClosedLoop) -> list[PairedOutcomes]
     Raises:
         ValueError: they did not drive the same tasks.
     """
-    best = max((first.best_baseline, second.best_baseline), key=lambda score: score.success.count)
-    beside = f"{100 * best.success.share:.0f} % ({best.name})"
+    beside = _best((first.best_baseline, second.best_baseline))
     met: dict[str, Score] = {score.name: score for score in second.conditions}
     pairs = [("nominal", first.policy, second.policy)]
     pairs += [(score.name, score, met[score.name]) for score in first.conditions if score.name in met]
     return [PairedOutcomes(name, outcome_table(one, other), beside) for name, one, other in pairs]
+
+
+def compare_with_node(loop: ClosedLoop, score: Score) -> PairedOutcomes:
+    """The policy in process, and through the node.
+
+    Raises:
+        ValueError: they did not drive the same tasks.
+    """
+    name = "in process (first), through the node (second)"
+    return PairedOutcomes(name, outcome_table(loop.policy, score), _best((loop.best_baseline,)))
+
+
+def is_within(score: Score, loop: ClosedLoop) -> bool:
+    """Its success rate lies in the 95 % interval of the policy's in process."""
+    low, high = loop.policy.success.interval
+    return low <= score.success.share <= high
+
+
+def _best(baselines: Sequence[Score]) -> str:
+    best = max(baselines, key=lambda score: score.success.count)
+    return f"{100 * best.success.share:.0f} % ({best.name})"

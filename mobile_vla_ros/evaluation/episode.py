@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from ..control import DriveState, Limits
 from ..control.stepper import Policy
-from ..sim.pilot import CONTROL_HZ, Pilot, control_ticks
-from ..sim.scene import Scene, SceneObject
+from ..sim.pilot import CONTROL_HZ, Pilot
+from ..sim.scene import Scene
 from ..sim.task import REACHED_GAP, Outcome, Task, TaskMonitor, at_object, edge_gap
 from ..sim.world import World
 from .free_path import free_path
 
 FRAME_TICKS = 2  # control ticks per camera frame: 10 Hz
-PATH_TICKS = 4  # control ticks per point of the driven path
+PATH_PERIOD = 0.2  # s between points of the driven path
 LISTEN = 1.0  # s and a latency after the end: a robot may stand before its `stop` is confirmed
 MIN_FREE = 0.2  # m: nearer targets say nothing about a path's length
 
@@ -115,69 +115,96 @@ def run_episode(
     Raises:
         ValueError: a latency that the loop cannot keep.
     """
-    period, delay = 1.0 / CONTROL_HZ, control_ticks(latency)
+    period = 1.0 / CONTROL_HZ
     pilot = Pilot(policy, dt, limits, latency)
     with closing(World(scene)) as world:
-        trip = _Trip(world, next((item for item in scene.objects if item.name == task.target), None))
-        monitor = TaskMonitor(task, scene, world.pose, 0.0, time_limit)
+        referee = Referee(world, task, instruction, latency, time_limit)
         pilot.instruct(instruction, 0)
-        result: EpisodeResult | None = None
-        tick, last_tick = 0, 0
+        tick = 0
         while True:
             if tick % FRAME_TICKS == 0 and pilot.wants(tick):
                 pilot.see(camera(world.render()), tick)
             command = pilot.command(tick)
             if command.state is DriveState.DONE:
-                trip.say_done()
+                referee.say_done()
             world.command(command.linear_x, command.angular_z)
             world.step(period)
             tick += 1
-            if result is None:
-                trip.move(tick)
-                outcome = monitor.update(tick * period, world.pose, world.velocity, world.touched)
-                if outcome is not None:
-                    result = trip.result(task, instruction, outcome, tick * period)
-                    stands = outcome in (Outcome.REACHED, Outcome.WRONG_OBJECT)
-                    last_tick = tick + (delay + round(LISTEN / period) if stands else 0)
-            if result is not None and (trip.said_done or tick >= last_tick):
-                return replace(result, said_done=trip.said_done, done_gap=trip.done_gap)
+            result = referee.look()
+            if result is not None:
+                return result
 
 
-class _Trip:
-    """What is noted on the way."""
+class Referee:
+    """Judges a run by the true task, and notes what happens on the way. The run begins now.
 
-    def __init__(self, world: World, target: SceneObject | None) -> None:
-        self._world, self._target = world, target
+    Args:
+        world: in which the robot stands at its start.
+        task: by which the run is judged.
+        instruction: what the policy is told.
+        latency: s for which what the policy says may be under way.
+        time_limit: s, simulated.
+    """
+
+    def __init__(self, world: World, task: Task, instruction: str, latency: float, time_limit: float = 30.0) -> None:
+        self._world, self._task, self._instruction, self._latency = world, task, instruction, latency
+        self._target = next((item for item in world.scene.objects if item.name == task.target), None)
+        self._monitor = TaskMonitor(task, world.scene, world.pose, 0.0, time_limit)
+        self._begin = world.time
         self._start = self._last = world.pose
         self._path = [(round(self._last.x, 3), round(self._last.y, 3))]
+        self._noted = 0.0  # s from the beginning, of the last point of the path
         self._driven = 0.0
-        self.said_done = False
-        self.done_gap: float | None = None
+        self._said_done = False
+        self._done_gap: float | None = None
+        self._judged: EpisodeResult | None = None
+        self._end = math.inf  # s from the beginning, until which it is listened to
 
-    def move(self, tick: int) -> None:
+    def say_done(self) -> None:
+        """The policy says that it is done; what counts is the first time."""
+        if not self._said_done:
+            self._said_done = True
+            self._done_gap = None if self._target is None else round(edge_gap(self._world.pose, self._target), 3)
+
+    def look(self) -> EpisodeResult | None:
+        """Take the world's present state, at least every 0.1 s and at every contact; the result when the run is over.
+
+        That is when it has been judged, and the policy has said that it is done or had time to.
+        """
+        world = self._world
+        seconds = world.time - self._begin
+        if self._judged is None:
+            self._move(seconds)
+            outcome = self._monitor.update(seconds, world.pose, world.velocity, world.touched)
+            if outcome is None:
+                return None
+            self._judged = self._result(outcome, seconds)
+            stands = outcome in (Outcome.REACHED, Outcome.WRONG_OBJECT)
+            self._end = seconds + (self._latency + LISTEN if stands else 0.0)
+        if not self._said_done and seconds < self._end - 1e-9:
+            return None
+        return replace(self._judged, said_done=self._said_done, done_gap=self._done_gap)
+
+    def _move(self, seconds: float) -> None:
         pose = self._world.pose
         self._driven += math.hypot(pose.x - self._last.x, pose.y - self._last.y)
         self._last = pose
-        if tick % PATH_TICKS == 0:
+        if seconds >= self._noted + PATH_PERIOD - 1e-9:
+            self._noted = seconds
             self._path.append((round(pose.x, 3), round(pose.y, 3)))
 
-    def say_done(self) -> None:
-        if not self.said_done:
-            self.said_done = True
-            self.done_gap = None if self._target is None else round(edge_gap(self._world.pose, self._target), 3)
-
-    def result(self, task: Task, instruction: str, outcome: Outcome, seconds: float) -> EpisodeResult:
+    def _result(self, outcome: Outcome, seconds: float) -> EpisodeResult:
         world, target = self._world, self._target
         return EpisodeResult(
-            kind=task.kind.value,
-            instruction=instruction,
-            target=task.target,
+            kind=self._task.kind.value,
+            instruction=self._instruction,
+            target=self._task.target,
             outcome=outcome,
             at=tuple(item.name for item in world.scene.objects if at_object(world.pose, item)),
             touched=world.touched,
             seconds=round(seconds, 2),
-            said_done=self.said_done,
-            done_gap=self.done_gap,
+            said_done=self._said_done,
+            done_gap=self._done_gap,
             driven=round(self._driven, 3),
             free=None if target is None else round(free_path(world.scene, self._start, target), 3),
             path=(*self._path, (round(world.pose.x, 3), round(world.pose.y, 3))),

@@ -10,7 +10,7 @@ from mobile_vla_models.documents import write_text
 from mobile_vla_models.evaluation.compare import DIFFERENCES, Difference, difference_rows
 from mobile_vla_models.evaluation.page import images, offline_section, page, table
 
-from . import plots, rows
+from . import node_rows, plots, rows
 from .closed_loop import ClosedLoop
 from .compare import PairedOutcomes
 from .evaluation import Evaluation
@@ -56,6 +56,8 @@ def _sections(evaluation: Evaluation) -> str:
     parts = [table(("", ""), setting)]
     if evaluation.loop is not None:
         parts.append(_driving(evaluation.loop))
+    if evaluation.node:
+        parts.append(_through_node(evaluation))
     if evaluation.pairs:
         parts.append(_swaps(evaluation.pairs))
     if evaluation.offline is not None:
@@ -77,6 +79,22 @@ def _driving(loop: ClosedLoop) -> str:
         + table(rows.SCORES, rows.score_rows(loop))
         + f"<h2>By kind of task</h2>{table(rows.KINDS, rows.kind_rows(loop))}"
         + f"<h2>Failures</h2>{listed}{more}"
+    )
+
+
+def _through_node(evaluation: Evaluation) -> str:
+    node, loop, paired = evaluation.node, evaluation.loop, evaluation.paired_with_node
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in node_rows.findings(node, loop))
+    return (
+        f"<h2>Through policy_node</h2><p>{len(node[0].runs)} held-out rooms, the node a process of its own, armed "
+        "and disarmed for each, camera and commands over DDS, in real time.</p>"
+        + (f"<ul>{sentences}</ul>" if sentences else "")
+        + table(rows.SCORES, node_rows.node_score_rows(node, loop))
+        + ("" if paired is None else table(rows.PAIRED, rows.paired_rows([paired])))
+        + f"<h2>Steps of its commands</h2><p>{node_rows.STEPS_SAY}</p>"
+        + table(node_rows.STEPS, node_rows.step_rows(node))
+        + f"<h2>Real time</h2>{table(node_rows.MACHINE, node_rows.machine_rows(node))}"
+        + f"<details><summary>Every run</summary>{table(node_rows.RUNS, node_rows.run_rows(node))}</details>"
     )
 
 

@@ -39,7 +39,27 @@ FAILURES = ("condition", "room", "sentence", "outcome", "ran into", "time")
 
 def score_rows(loop: ClosedLoop) -> Rows:
     """One row a score, for the headings SCORES: the policy, its baselines, the conditions."""
-    return [_score_row(loop, score) for score in loop.scores]
+    return [score_row(score, loop.change(score) if score in loop.conditions else None) for score in loop.scores]
+
+
+def score_row(score: Score, less_nominal: tuple[float, float, float] | None) -> tuple[str, ...]:
+    """For the headings SCORES.
+
+    Args:
+        score: of the row.
+        less_nominal: its success rate less the nominal one, and the interval; None: there is nothing to compare.
+    """
+    stops, spl, mean = score.stops, score.spl, score.mean_seconds
+    others = (outcome for outcome in Outcome if outcome is not Outcome.REACHED)
+    return (
+        score.name,
+        rate_text(score.success),
+        NONE if less_nominal is None else _difference(less_nominal),
+        *(_percent(score.rate(outcome).share) for outcome in others),
+        NONE if spl is None else f"{spl[0]:.2f}" + within(spl[1:], "{:.2f}".format),
+        NONE if stops is None else rate_text(stops),
+        NONE if mean is None else f"{mean:.1f} s",
+    )
 
 
 def kind_rows(loop: ClosedLoop) -> Rows:
@@ -93,20 +113,6 @@ def failure_rows(loop: ClosedLoop) -> Rows:
 def rate_text(rate: Rate) -> str:
     """A share with its interval."""
     return _percent(rate.share) + within(rate.interval, lambda end: f"{100 * end:.0f}")
-
-
-def _score_row(loop: ClosedLoop, score: Score) -> tuple[str, ...]:
-    stops, spl, mean = score.stops, score.spl, score.mean_seconds
-    others = (outcome for outcome in Outcome if outcome is not Outcome.REACHED)
-    return (
-        score.name,
-        rate_text(score.success),
-        _difference(loop.change(score)) if score in loop.conditions else NONE,
-        *(_percent(score.rate(outcome).share) for outcome in others),
-        NONE if spl is None else f"{spl[0]:.2f}" + within(spl[1:], "{:.2f}".format),
-        NONE if stops is None else rate_text(stops),
-        NONE if mean is None else f"{mean:.1f} s",
-    )
 
 
 def _percent(share: float) -> str:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from mobile_vla_models.data.configuration import Rosbag2Source
 from mobile_vla_models.documents import write_json
 from mobile_vla_models.evaluation.compare import compare_episodes
+from mobile_vla_models.evaluation.held_out import read_held_out
 from mobile_vla_ros.cli_evaluate import evaluate
 from mobile_vla_ros.evaluation.card import card_section, write_card
 from mobile_vla_ros.evaluation.closed_loop import ClosedLoop, Score
@@ -95,7 +96,8 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def answered(bag: Path) -> Evaluation:
     source = Rosbag2Source(type="rosbag2", path=bag, cameras={"front": "/camera/image_raw"})
-    return evaluate_policy(Opening(share_path(SHIPPED_POLICY)), 0, source, None)
+    shipped = share_path(SHIPPED_POLICY)
+    return evaluate_policy(Opening(shipped), 0, read_held_out(source, [shipped]), None)
 
 
 @pytest.fixture
