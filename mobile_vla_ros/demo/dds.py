@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import socket
 
+from ..share import share_path
 from .errors import DemoError
 
+PROFILES = "config/fast_dds.xml"
 DOMAINS = range(1, 101)  # their ports lie below those that Linux gives to programs that ask for any
 _BASE_PORT, _DOMAIN_GAIN, _UNICAST_OFFSET = 7400, 250, 10  # of DDS: the port of a domain's first participant
 
@@ -29,9 +31,18 @@ def free_domain() -> int:
 
 
 def use_domain(domain: int) -> dict[str, str]:
-    """Put this process into the domain, on this machine only; returns the environment for children."""
+    """Put this process into the domain, on this machine only; returns the environment for children.
+
+    Unless the environment names another, all get the profile of Fast DDS in which raw pictures fit into shared memory.
+    """
     os.environ["ROS_DOMAIN_ID"] = str(domain)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ.pop("ROS_STATIC_PEERS", None)
-    os.environ.pop("ROS_LOCALHOST_ONLY", None)  # overrides the discovery range, with a warning
+    humble = os.environ.get("ROS_DISTRO") == "humble"
+    if humble:  # it does not know the range yet
+        os.environ["ROS_LOCALHOST_ONLY"] = "1"
+    else:
+        os.environ.pop("ROS_LOCALHOST_ONLY", None)  # overrides the range, with a warning
+    name = f"{'FASTRTPS' if humble else 'FASTDDS'}_DEFAULT_PROFILES_FILE"
+    os.environ.setdefault(name, str(share_path(PROFILES)))
     return dict(os.environ)
