@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mobile_vla_models.console.errors import ConsoleError
 
+if TYPE_CHECKING:
+    from .own_node import OwnNode
+
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 TIMEOUT = 5.0  # s
 NODE = "mobile_vla_console"
+_LOOK = 0.05  # s between looks
 
 
 def receive_frame(topic: str, timeout: float = TIMEOUT) -> NDArray[np.uint8]:
@@ -28,53 +32,42 @@ def receive_frame(topic: str, timeout: float = TIMEOUT) -> NDArray[np.uint8]:
         ValueError: a frame that cannot be used; names what is wrong.
     """
     try:
-        import rclpy
-        from rclpy.context import Context
-        from rclpy.executors import SingleThreadedExecutor
-        from rclpy.signals import SignalHandlerOptions
-
         from .images import to_rgb
+        from .own_node import OwnNode
     except ImportError as error:
         raise ConsoleError(f"topic {topic}: the Python package {error.name} of ROS 2 cannot be imported") from error
 
     end = time.monotonic() + timeout
-    context = Context()
     try:
-        # Without handlers of its own, so that Ctrl-C goes on interrupting the command.
-        rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+        own = OwnNode(NODE, start_parameter_services=False)
     except RuntimeError as error:
         raise ConsoleError(f"topic {topic}: ROS 2 does not start ({error})") from error
     try:
-        executor = SingleThreadedExecutor(context=context)
-        node = rclpy.create_node(NODE, context=context, enable_rosout=False, start_parameter_services=False)
-        executor.add_node(node)
-        try:
-            return to_rgb(_next_message(node, executor, topic, end, timeout))
-        finally:
-            executor.shutdown()
-            node.destroy_node()
+        return to_rgb(_next_message(own, topic, end, timeout))
     finally:
-        rclpy.shutdown(context=context)
+        own.close()
 
 
-def _next_message(node: Any, executor: Any, topic: str, end: float, timeout: float) -> Any:
+def _next_message(own: OwnNode, topic: str, end: float, timeout: float) -> Any:
     """The first message that arrives before `end`, s monotonic."""
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import CompressedImage, Image
 
+    node = own.ros
     where = f"within {timeout:g} s on ROS domain {os.environ.get('ROS_DOMAIN_ID') or 0}"
     while not (types := dict(node.get_topic_names_and_types()).get(topic, [])):
         if time.monotonic() > end:
             raise ConsoleError(f"no topic {topic} {where}")
-        executor.spin_once(timeout_sec=0.05)
+        time.sleep(_LOOK)
     if types not in ([IMAGE], [COMPRESSED]):
         raise ConsoleError(f"topic {topic} has type {', '.join(types)}: expected {IMAGE} or {COMPRESSED}")
     messages: list[Any] = []
     # Best effort hears every camera, whether it publishes reliably or not.
     quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     node.create_subscription(Image if types == [IMAGE] else CompressedImage, topic, messages.append, quality)
+    own.listen()
     while not messages:
         if time.monotonic() > end:
             raise ConsoleError(f"topic {topic} exists, but no frame came {where}")
-        executor.spin_once(timeout_sec=0.05)
+        own.wait(_LOOK)
     return messages[0]

@@ -113,13 +113,14 @@ class Figures:
             overhead=Quantiles.of(np.sum(list(stages.values()), axis=0).tolist()),
             stages={name: Quantiles.of(times) for name, times in stages.items()},
             delivery=Quantiles.of([command.arrived - step.command for step, command in heard]),
-            sent=_period_error([command.stamp for command in timed], 1.0 / control_hz),
-            heard=_period_error([command.arrived for command in timed], 1.0 / control_hz),
+            sent=period_error([command.stamp for command in timed], 1.0 / control_hz),
+            heard=period_error([command.arrived for command in timed], 1.0 / control_hz),
             longest=1e3 * max(b.arrived - a.arrived for a, b in pairwise(commands)),
         )
 
 
-def _period_error(times: Sequence[float], period: float) -> PeriodError:
+def period_error(times: Sequence[float], period: float) -> PeriodError:
+    """How evenly something happened, whose times (s) should be `period` s apart."""
     errors = np.abs(np.diff(times) - period) * 1e3
     p50, p99 = np.percentile(errors, (50, 99)).tolist()
     return PeriodError(p50, p99, float(errors.max()))

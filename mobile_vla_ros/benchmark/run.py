@@ -13,15 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import rclpy
-from rclpy.signals import SignalHandlerOptions
-
 from mobile_vla_models.benchmark.policy.opened import BenchmarkError
 from mobile_vla_models.benchmark.policy.pictures import INSTRUCTION
 
 from ..demo.dds import free_domain, use_domain
 from ..demo.process import NodeProcess, node_process
-from .figures import Figures
+from .figures import Figures, PeriodError, period_error
 from .listener import Listener
 
 CONTROL_HZ = 20.0
@@ -33,7 +30,7 @@ PARAMETERS = {
     "control_hz": CONTROL_HZ,
     "enable_stamped_cmd_vel": "true",
     "arm_on_activate": "true",
-    "policy_timeout": 5.0,
+    "policy_timeout": 10.0,
     "plan_timeout": 10.0,
     "stop_threshold": 1.0,
 }
@@ -67,6 +64,7 @@ class Measured:
         cores: that there are.
         load: tasks that wanted to run, before and after: means over a minute.
         figures: of it.
+        machine: how evenly a process woke meanwhile that did nothing but sleep for a period of control.
     """
 
     policy: str
@@ -75,6 +73,7 @@ class Measured:
     cores: int
     load: tuple[float, float]
     figures: Figures
+    machine: PeriodError
 
     def document(self) -> dict[str, Any]:
         """As plain types, for JSON; times in ms."""
@@ -116,21 +115,20 @@ def measure_node(name: str, module: Sequence[str], parameters: Mapping[str, obje
     given = [part for key, value in values.items() for part in ("-p", f"{key}:={value}")]
     with ExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        stack.callback(rclpy.shutdown)
         listener = Listener()
-        stack.callback(listener.destroy_node)
+        stack.callback(listener.close)
         camera = [sys.executable, "-m", "mobile_vla_ros.benchmark.camera", setting.transport]
         node = [sys.executable, "-m", *module, "--ros-args", *given]
+        sleeper = [sys.executable, "-m", "mobile_vla_ros.benchmark.sleeper", str(1.0 / CONTROL_HZ)]
         processes = [
             stack.enter_context(node_process(process, command, environment, logs / f"{process}.log"))
-            for process, command in (("camera", camera), ("policy_node", node))
+            for process, command in (("sleeper", sleeper), ("camera", camera), ("policy_node", node))
         ]
         _wait_until_driving(listener, processes)
         _listen(listener, processes, SETTLED)
         listener.commands.clear()
         listener.steps.clear()
-        before = _load()
+        before, begin = _load(), time.monotonic()
         _listen(listener, processes, setting.seconds)
         try:
             figures = Figures.of(listener.steps, listener.commands, CONTROL_HZ)
@@ -138,7 +136,9 @@ def measure_node(name: str, module: Sequence[str], parameters: Mapping[str, obje
             said = processes[-1].last_lines()
             raise BenchmarkError(f"{error}; policy_node is {listener.status!r} and said:\n{said}") from error
         cores = len(os.sched_getaffinity(0))
-        return Measured(name, setting, _threads(processes[-1].log), cores, (before, _load()), figures)
+        wakes = [float(line) for line in processes[0].log.read_text(encoding="utf-8").splitlines()]
+        machine = period_error([wake for wake in wakes if wake >= begin], 1.0 / CONTROL_HZ)
+        return Measured(name, setting, _threads(processes[-1].log), cores, (before, _load()), figures, machine)
 
 
 def _wait_until_driving(listener: Listener, processes: Sequence[NodeProcess]) -> None:

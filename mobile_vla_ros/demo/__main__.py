@@ -90,9 +90,9 @@ def _reasons(error: BaseException) -> list[str]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Leave, and let nothing interrupt the leaving."""
+    """Leave, and let nothing interrupt the leaving: ignored signals stay so while Python itself ends."""
     for interruption in INTERRUPTIONS:
-        signal.signal(interruption, lambda *_: None)
+        signal.signal(interruption, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

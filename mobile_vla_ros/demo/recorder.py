@@ -7,15 +7,15 @@ import time
 
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from .. import images
+from ..own_node import OwnNode
 from ..sim.base import Pose2D, Velocity
+from ..stamps import seconds
 from .recording import Drive, Frame, Motion, Recording, Said
 
 STATUS_TOPIC, TOUCHED_TOPIC = "policy_node/status", "sim_robot/touched"
@@ -23,7 +23,7 @@ FROM_SENSOR = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-class Recorder(Node):
+class Recorder:
     """Records the robot's topics in simulated time.
 
     Attributes:
@@ -32,22 +32,22 @@ class Recorder(Node):
     """
 
     def __init__(self) -> None:
-        super().__init__("demo", parameter_overrides=[Parameter("use_sim_time", value=True)])
         self.recording = Recording()
         self.heard = -math.inf
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self)
-        self._instruction = self.create_publisher(String, "instruction", 1)
-        self.create_subscription(Image, "camera/image_raw", self._on_image, FROM_SENSOR)
-        self.create_subscription(Odometry, "odom", self._on_odometry, 10)
-        self.create_subscription(Twist, "cmd_vel", self._on_command, 10)
-        self.create_subscription(String, STATUS_TOPIC, self._on_status, LATCHED)
-        self.create_subscription(String, TOUCHED_TOPIC, self._on_touched, LATCHED)
+        self._own = OwnNode("demo", parameter_overrides=[Parameter("use_sim_time", value=True)])
+        ros = self._own.ros
+        self._instruction = ros.create_publisher(String, "instruction", 1)
+        ros.create_subscription(Image, "camera/image_raw", self._on_image, FROM_SENSOR)
+        ros.create_subscription(Odometry, "odom", self._on_odometry, 10)
+        ros.create_subscription(Twist, "cmd_vel", self._on_command, 10)
+        ros.create_subscription(String, STATUS_TOPIC, self._on_status, LATCHED)
+        ros.create_subscription(String, TOUCHED_TOPIC, self._on_touched, LATCHED)
+        self._own.listen()
 
     @property
     def now(self) -> float:
         """Simulated s."""
-        return float(self.get_clock().now().nanoseconds) * 1e-9
+        return float(self._own.ros.get_clock().now().nanoseconds) * 1e-9
 
     @property
     def status(self) -> str:
@@ -68,9 +68,11 @@ class Recorder(Node):
 
     def listen(self, seconds: float) -> None:
         """Take in messages for so long."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0.0:
-            self._executor.spin_once(timeout_sec=left)
+        self._own.wait(seconds)
+
+    def close(self) -> None:
+        """Leave the ROS graph."""
+        self._own.close()
 
     def instruct(self, sentence: str) -> None:
         """Publish an instruction; an empty one tells the robot to stand."""
@@ -78,14 +80,14 @@ class Recorder(Node):
         self.recording.instructions.append(Said(self.now, sentence))
 
     def _on_image(self, message: Image) -> None:
-        self.recording.frames.append(Frame(_seconds(message.header.stamp), images.to_rgb(message)))
+        self.recording.frames.append(Frame(seconds(message.header.stamp), images.to_rgb(message)))
 
     def _on_odometry(self, message: Odometry) -> None:
         place, turn = message.pose.pose.position, message.pose.pose.orientation
         twist = message.twist.twist
         pose = Pose2D(place.x, place.y, 2.0 * math.atan2(turn.z, turn.w))
         velocity = Velocity(twist.linear.x, twist.angular.z)
-        self.recording.motions.append(Motion(_seconds(message.header.stamp), pose, velocity))
+        self.recording.motions.append(Motion(seconds(message.header.stamp), pose, velocity))
         self.heard = time.monotonic()
 
     def _on_command(self, message: Twist) -> None:
@@ -97,7 +99,3 @@ class Recorder(Node):
     def _on_touched(self, message: String) -> None:
         if message.data:
             self.recording.touches.append(Said(self.now, message.data))
-
-
-def _seconds(stamp: object) -> float:
-    return float(stamp.sec) + float(stamp.nanosec) * 1e-9  # type: ignore[attr-defined]

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rclpy
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
@@ -91,10 +89,8 @@ def drive(config: DemoConfig, scene: Scene, console: Console) -> Recording:
     environment = use_domain(domain)
     with ExitStack() as stack:
         status = stack.enter_context(console.status("starting sim_robot and policy_node"))
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        stack.callback(rclpy.shutdown)
         recorder = Recorder()
-        stack.callback(recorder.destroy_node)
+        stack.callback(recorder.close)
         # The policy node is started last, and so ends first: its last zero finds the robot listening.
         nodes = [
             stack.enter_context(node_process(name, command, environment, config.out / f"{name}.log"))

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from ..images import ImageError, check
+from ..own_node import OwnNode
+from ..stamps import seconds
 from .topics import COMPRESSED_IMAGE, IMAGE, Camera, Endpoint, Frame
 
 NODE = "mobile_vla_doctor"
 LISTEN = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)  # as policy_node does
-STEP = 0.05  # s
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,14 @@ class Observed:
     """What was seen.
 
     Attributes:
-        camera: of the camera.
+        cameras: of the cameras.
         command: full name of the command topic.
         command_publishers, command_listeners: its ends.
         clocks: publishers of /clock.
         now: s, of the node's clock at the end.
     """
 
-    camera: Camera
+    cameras: tuple[Camera, ...]
     command: str
     command_publishers: tuple[Endpoint, ...]
     command_listeners: tuple[Endpoint, ...]
@@ -43,13 +42,15 @@ class Observed:
     now: float
 
 
-def observe(namespace: str, image: str, compressed: bool, command: str, use_sim_time: bool, seconds: float) -> Observed:
+def observe(
+    namespace: str, images: Sequence[str], compressed: bool, command: str, use_sim_time: bool, seconds: float
+) -> Observed:
     """Watch for `seconds`.
 
     Args:
         namespace: of the topics.
-        image: camera topic, without /compressed.
-        compressed: whether to watch its /compressed.
+        images: topics of the cameras, without /compressed.
+        compressed: whether to watch their /compressed.
         command: command topic.
         use_sim_time: whether ages are counted on /clock.
         seconds: s, for finding everybody and for counting frames.
@@ -57,45 +58,35 @@ def observe(namespace: str, image: str, compressed: bool, command: str, use_sim_
     Raises:
         RuntimeError: ROS 2 does not start.
     """
-    context = Context()
-    # Without handlers of its own, so that Ctrl-C goes on interrupting the command.
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    own = OwnNode(
+        NODE,
+        namespace=namespace,
+        start_parameter_services=False,
+        parameter_overrides=[Parameter("use_sim_time", value=use_sim_time)],
+    )
     try:
-        node = rclpy.create_node(
-            NODE,
-            context=context,
-            namespace=namespace,
-            enable_rosout=False,
-            start_parameter_services=False,
-            parameter_overrides=[Parameter("use_sim_time", value=use_sim_time)],
-        )
-        try:
-            return _watch(node, context, f"{image}/compressed" if compressed else image, compressed, command, seconds)
-        finally:
-            node.destroy_node()
+        return _watch(own, images, compressed, command, seconds)
     finally:
-        rclpy.shutdown(context=context)
+        own.close()
 
 
-def _watch(node: Node, context: Context, image: str, compressed: bool, command: str, seconds: float) -> Observed:
-    frames: list[Frame] = []
-
-    def on_frame(message: Any) -> None:
-        frames.append(_frame(message, _now(node)))
-
-    subscription = node.create_subscription(CompressedImage if compressed else Image, image, on_frame, LISTEN)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    end = time.monotonic() + seconds
-    try:
-        while time.monotonic() < end:
-            executor.spin_once(timeout_sec=STEP)
-    finally:
-        executor.shutdown()
-    topic, expected = subscription.topic_name, COMPRESSED_IMAGE if compressed else IMAGE
+def _watch(own: OwnNode, images: Sequence[str], compressed: bool, command: str, seconds: float) -> Observed:
+    node = own.ros
+    kind, end_of_topic = (CompressedImage, "/compressed") if compressed else (Image, "")
+    frames: dict[str, list[Frame]] = {}
+    for image in images:
+        topic = node.resolve_topic_name(f"{image}{end_of_topic}")
+        arrived = frames[topic] = []
+        node.create_subscription(kind, topic, partial(_note, node, arrived), LISTEN)
+    own.listen()
+    own.wait(seconds)
+    expected = COMPRESSED_IMAGE if compressed else IMAGE
     command = node.resolve_topic_name(command)
     return Observed(
-        Camera(topic, expected, _endpoints(node.get_publishers_info_by_topic(topic)), tuple(frames), seconds),
+        tuple(
+            Camera(topic, expected, _endpoints(node.get_publishers_info_by_topic(topic)), tuple(arrived), seconds)
+            for topic, arrived in frames.items()
+        ),
         command,
         _endpoints(node.get_publishers_info_by_topic(command)),
         _endpoints(node.get_subscriptions_info_by_topic(command)),
@@ -104,12 +95,16 @@ def _watch(node: Node, context: Context, image: str, compressed: bool, command: 
     )
 
 
+def _note(node: Node, frames: list[Frame], message: Any) -> None:
+    frames.append(_frame(message, _now(node)))
+
+
 def _now(node: Node) -> float:
     return float(node.get_clock().now().nanoseconds) * 1e-9
 
 
 def _frame(message: Any, now: float) -> Frame:
-    stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+    stamp = seconds(message.header.stamp)
     try:
         check(message)
         problem = ""
