@@ -3,74 +3,123 @@
 ros2 launch mobile_vla_ros mobile_vla.launch.py policy:=/path/to/policy_dir
 ros2 service call /policy_node/arm std_srvs/srv/Trigger
 
+With safety:=true the commands reach the base by way of safety.launch.py; with record:=FOLDER the run is recorded.
+
 The node configures and activates itself, by its parameter `autostart`. So it does the same under ros2 run, under
 systemd and after a respawn, for which a launch file would emit its transitions only once. With autostart:=false a
 lifecycle manager does.
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+# Parameters of the node that are arguments, too: an empty one leaves what params_file says.
+TEXTS = {
+    "policy": "policy directory",
+    "engine": "what computes the steps: torch, torch-compile, torch-cuda-graphs, onnx",
+    "device": "that runs the policy: cpu, cuda",
+    "image_transport": "raw, or compressed: what is published on the camera topic's /compressed",
+}
+SWITCHES = {
+    "use_sim_time": "time from /clock; safety and record ask this argument alone",
+    "autostart": "configure and activate the node; false: a lifecycle manager does",
+    "arm_on_activate": "may move without the service ~/arm",
+}
+MUX_INPUT = "cmd_vel_vla"  # where twist_mux.yaml expects the policy
+
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the node; disarmed, and without an instruction, it commands zero."""
-    share = FindPackageShare("mobile_vla_ros")
+    params_file = PathJoinSubstitution([FindPackageShare("mobile_vla_ros"), "config", "policy_node.yaml"])
     return LaunchDescription(
         [
-            DeclareLaunchArgument("policy", description="policy directory"),
-            DeclareLaunchArgument(
-                "params_file",
-                default_value=PathJoinSubstitution([share, "config", "policy_node.yaml"]),
-                description="parameters of policy_node",
+            *(
+                DeclareLaunchArgument(name, default_value="", description=f"{description}; empty: as in params_file")
+                for name, description in TEXTS.items()
             ),
+            DeclareLaunchArgument("params_file", default_value=params_file, description="parameters of policy_node"),
             DeclareLaunchArgument("namespace", default_value="", description="of the node and its topics"),
             DeclareLaunchArgument("image", default_value="camera/image_raw", description="camera topic"),
-            DeclareLaunchArgument("cmd_vel", default_value="cmd_vel", description="velocity command topic"),
-            DeclareLaunchArgument(
-                "use_sim_time",
-                default_value="false",
-                choices=["true", "false"],
-                description="time from /clock",
+            DeclareLaunchArgument("instruction", default_value="instruction", description="the sentence's topic"),
+            DeclareLaunchArgument("cmd_vel", default_value="cmd_vel", description="what the base is commanded"),
+            *(
+                DeclareLaunchArgument(
+                    name,
+                    default_value="",
+                    choices=["", "true", "false"],
+                    description=f"{description}; empty: as in params_file",
+                )
+                for name, description in SWITCHES.items()
             ),
             DeclareLaunchArgument(
-                "autostart",
-                default_value="true",
-                choices=["true", "false"],
-                description="configure and activate the node; false: a lifecycle manager does",
-            ),
-            DeclareLaunchArgument(
-                "arm_on_activate",
+                "safety",
                 default_value="false",
                 choices=["true", "false"],
-                description="may move without the service ~/arm",
+                description="safety.launch.py between node and base: nothing drives before emergency_stop says false",
+            ),
+            DeclareLaunchArgument(
+                "collision_monitor",
+                default_value="false",
+                choices=["true", "false"],
+                description="with safety: also stop for what a laser scanner on scan sees",
+            ),
+            DeclareLaunchArgument(
+                "record",
+                default_value="",
+                description="folder for a recording of this run, to train on; needs image_transport; empty: none",
             ),
             DeclareLaunchArgument("log_level", default_value="info", description="of policy_node"),
-            Node(
-                package="mobile_vla_ros",
-                executable="policy_node",
-                name="policy_node",
-                namespace=LaunchConfiguration("namespace"),
-                output="screen",
-                parameters=[
-                    LaunchConfiguration("params_file"),
-                    {
-                        "policy": ParameterValue(LaunchConfiguration("policy"), value_type=str),
-                        **{
-                            name: ParameterValue(LaunchConfiguration(name), value_type=bool)
-                            for name in ("use_sim_time", "autostart", "arm_on_activate")
-                        },
-                    },
-                ],
-                remappings=[
-                    ("camera/image_raw", LaunchConfiguration("image")),
-                    ("camera/image_raw/compressed", [LaunchConfiguration("image"), "/compressed"]),
-                    ("cmd_vel", LaunchConfiguration("cmd_vel")),
-                ],
-                arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
-            ),
+            OpaqueFunction(function=_start),
         ]
     )
+
+
+def _start(context: LaunchContext) -> list[Node | GroupAction]:
+    """The node, and what is wanted around it."""
+    given = context.launch_configurations
+    safe, recorded = given["safety"] == "true", given["record"] != ""
+    if safe and given["cmd_vel"].endswith(MUX_INPUT):
+        raise RuntimeError(f"cmd_vel is {given['cmd_vel']}, where twist_mux hears the policy: expected the base's")
+    if recorded and given["image_transport"] not in ("raw", "compressed"):
+        raise RuntimeError("record needs image_transport, raw or compressed, to know which pictures to record")
+    node = Node(
+        package="mobile_vla_ros",
+        executable="policy_node",
+        name="policy_node",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        parameters=[
+            LaunchConfiguration("params_file"),
+            {name: ParameterValue(given[name], value_type=str) for name in TEXTS if given[name]}
+            | {name: given[name] == "true" for name in SWITCHES if given[name]},
+        ],
+        remappings=[
+            ("camera/image_raw", LaunchConfiguration("image")),
+            ("camera/image_raw/compressed", [LaunchConfiguration("image"), "/compressed"]),
+            ("instruction", LaunchConfiguration("instruction")),
+            ("cmd_vel", MUX_INPUT if safe else LaunchConfiguration("cmd_vel")),
+        ],
+        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+    )
+    around = []
+    if safe:
+        around.append(_included("safety.launch.py", context))
+    if recorded:
+        compressed = "true" if given["image_transport"] == "compressed" else "false"
+        # Several cameras: images:='camera/front/image_raw camera/hand/image_raw', as for record.launch.py.
+        pictures = {"images": given.get("images", given["image"]), "compressed": compressed}
+        around.append(_included("record.launch.py", context, out=given["record"], **pictures))
+    return [node, *around]
+
+
+def _included(name: str, context: LaunchContext, **arguments: str) -> GroupAction:
+    """Another launch file of this package; namespace and topics it takes from the context."""
+    path = PathJoinSubstitution([FindPackageShare("mobile_vla_ros"), "launch", name])
+    arguments["use_sim_time"] = context.launch_configurations["use_sim_time"] or "false"
+    included = IncludeLaunchDescription(PythonLaunchDescriptionSource(path), launch_arguments=arguments.items())
+    return GroupAction([included])  # its arguments end with the group

@@ -84,8 +84,10 @@ def _recorder(context: LaunchContext) -> list[ExecuteProcess]:
     names = [f"{name}{suffix}" for name in given["images"].split()]
     for argument in ("camera_info", "cmd_vel", "odom", "instruction", "extra"):
         names += given[argument].split()
-    # Absolute, since the recorder runs in no namespace; positional, as Humble knows no --topics.
-    prefix = f"/{given['namespace'].strip('/')}".rstrip("/")
+    # Absolute, since the recorder runs in no namespace, so that of a PushRosNamespace around this file has to be added;
+    # positional, as Humble knows no --topics.
+    namespaces = (given.get("ros_namespace", "").strip("/"), given["namespace"].strip("/"))
+    prefix = "".join(f"/{namespace}" for namespace in namespaces if namespace)
     topics = [name if name.startswith("/") else f"{prefix}/{name}" for name in names]
     bag = folder / f"{datetime.now():%Y-%m-%dT%H-%M-%S}"
     clock = ["--use-sim-time"] if given["use_sim_time"] == "true" else []

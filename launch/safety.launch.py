@@ -3,6 +3,7 @@
 cmd_vel_vla, cmd_vel_joy -> twist_mux -> cmd_vel_mux -> velocity_smoother -> cmd_vel, or with a scanner
 cmd_vel_smoothed -> collision_monitor -> cmd_vel
 
+mobile_vla.launch.py includes it with safety:=true. Apart:
 ros2 launch mobile_vla_ros safety.launch.py collision_monitor:=true
 ros2 launch mobile_vla_ros mobile_vla.launch.py policy:=... cmd_vel:=cmd_vel_vla
 """
@@ -23,7 +24,7 @@ def generate_launch_description() -> LaunchDescription:
     with_monitor = IfCondition(LaunchConfiguration("collision_monitor"))
     without_monitor = UnlessCondition(LaunchConfiguration("collision_monitor"))
 
-    def smoother(out: str, condition: IfCondition | UnlessCondition) -> Node:
+    def smoother(out: str | LaunchConfiguration, condition: IfCondition | UnlessCondition) -> Node:
         return Node(
             package="nav2_velocity_smoother",
             executable="velocity_smoother",
@@ -53,6 +54,7 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["true", "false"],
                 description="also stop for what a laser scanner on scan sees",
             ),
+            DeclareLaunchArgument("cmd_vel", default_value="cmd_vel", description="what the base is commanded"),
             DeclareLaunchArgument(
                 "use_sim_time", default_value="false", choices=["true", "false"], description="time from /clock"
             ),
@@ -68,13 +70,14 @@ def generate_launch_description() -> LaunchDescription:
                         remappings=[("cmd_vel_out", "cmd_vel_mux")],
                     ),
                     smoother("cmd_vel_smoothed", with_monitor),
-                    smoother("cmd_vel", without_monitor),
+                    smoother(LaunchConfiguration("cmd_vel"), without_monitor),
                     Node(
                         package="nav2_collision_monitor",
                         executable="collision_monitor",
                         name="collision_monitor",
                         output="screen",
                         parameters=[PathJoinSubstitution([folder, "collision_monitor.yaml"]), clock],
+                        remappings=[("cmd_vel", LaunchConfiguration("cmd_vel"))],
                         condition=with_monitor,
                     ),
                     manager(["velocity_smoother", "collision_monitor"], with_monitor),

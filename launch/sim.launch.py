@@ -1,6 +1,9 @@
 """The simulated robot with the policy node driving it, on simulated time.
 
 ros2 launch mobile_vla_ros sim.launch.py
+ros2 topic pub --once /instruction std_msgs/msg/String "{data: 'go to the red box'}"
+
+One robot at a time: each would publish a /clock of its own. What mobile_vla.launch.py takes is taken here, too.
 """
 
 from launch import LaunchDescription
@@ -27,10 +30,18 @@ def generate_launch_description() -> LaunchDescription:
                 default_value=PathJoinSubstitution([share, "config", "sim_robot.yaml"]),
                 description="parameters of sim_robot",
             ),
+            DeclareLaunchArgument(
+                "arm_on_activate",
+                default_value="true",  # nobody can be hurt
+                choices=["true", "false"],
+                description="may move without the service ~/arm",
+            ),
+            DeclareLaunchArgument("namespace", default_value="", description="of both nodes and their topics"),
             Node(
                 package="mobile_vla_ros",
                 executable="sim_robot",
                 name="sim_robot",
+                namespace=LaunchConfiguration("namespace"),
                 output="screen",
                 parameters=[LaunchConfiguration("sim_params_file")],
             ),
@@ -38,8 +49,8 @@ def generate_launch_description() -> LaunchDescription:
                 PythonLaunchDescriptionSource(robot),
                 launch_arguments={
                     "policy": LaunchConfiguration("policy"),
+                    "image_transport": "raw",
                     "use_sim_time": "true",
-                    "arm_on_activate": "true",  # nobody can be hurt
                 }.items(),
             ),
         ]

@@ -19,7 +19,9 @@ def doctor(
     engine: EngineName = "torch",
     topics: Annotated[bool, typer.Option(help="watch the robot's topics")] = True,
     namespace: Annotated[str, typer.Option(help="of the topics")] = "/",
-    image: Annotated[str, typer.Option(help="camera topic")] = "camera/image_raw",
+    image: Annotated[
+        list[str] | None, typer.Option(help="camera topic, repeatable; else those of the policy, or camera/image_raw")
+    ] = None,
     compressed: Annotated[bool, typer.Option("--compressed", help="image_transport: compressed")] = False,
     cmd_vel: Annotated[str, typer.Option(help="velocity command topic")] = "cmd_vel",
     stamped: Annotated[bool, typer.Option("--stamped", help="enable_stamped_cmd_vel: true")] = False,
@@ -32,7 +34,8 @@ def doctor(
     from .doctor.finding import State
     from .doctor.table import table
 
-    robot = Robot(namespace, image, compressed, cmd_vel, stamped, use_sim_time, seconds) if topics else None
+    images = tuple(image or ())
+    robot = Robot(namespace, images, compressed, cmd_vel, stamped, use_sim_time, seconds) if topics else None
     findings = examine(policy, device, engine, robot)
     if as_json:
         typer.echo(json.dumps([finding.document() for finding in findings], indent=2))

@@ -1,9 +1,10 @@
-"""Whether a policy is one for a wheeled base with one camera, and within which limits it drives it."""
+"""Whether a policy is one for a wheeled base, within which limits it drives it, and by which cameras."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .control import Limits
 
@@ -17,7 +18,7 @@ def base_limits(config: PolicyConfig) -> Limits:
 
     Raises:
         ValueError: the policy commands something else than linear_x (m/s), angular_z (rad/s) and stop, has no limits,
-            or needs more than one camera's pictures; the message names it.
+            or needs more than pictures; the message names it.
     """
     action = config.action
     units = {dimension.name: dimension.unit for dimension in action.continuous}
@@ -28,16 +29,27 @@ def base_limits(config: PolicyConfig) -> Limits:
         )
     if action.limits is None:
         raise ValueError("the policy has no limits for a base (action.limits is null)")
-    if len(config.cameras) != 1 or config.state:
+    if config.state:
         names = [dimension.name for dimension in config.state]
-        raise ValueError(
-            f"the policy takes cameras {list(config.cameras)} and state {names}: one camera is what there is"
-        )
+        raise ValueError(f"the policy takes the state {names}: pictures are all there is")
     return Limits.of(action.limits)
 
 
+def cameras_of(config: Any) -> tuple[str, ...]:
+    """Names of the cameras that a policy of this configuration looks through, its first one first.
+
+    A policy that takes one picture does not have to name its camera.
+    """
+    return tuple(getattr(config, "cameras", ("camera",)))
+
+
+def camera_topics(cameras: Sequence[str]) -> tuple[str, ...]:
+    """Their topics, without `/compressed`: `camera/image_raw` of a single one, `camera/NAME/image_raw` of several."""
+    return tuple(f"camera/{name}/image_raw" for name in cameras) if len(cameras) > 1 else ("camera/image_raw",)
+
+
 def load_for_base(directory: Path, engine: str = "torch", device: str = "cpu", threads: int | None = None) -> VLAPolicy:
-    """A policy to drive a wheeled base with.
+    """A policy to drive the simulated robot with, which has one camera.
 
     Args:
         directory: of the policy.
@@ -56,6 +68,8 @@ def load_for_base(directory: Path, engine: str = "torch", device: str = "cpu", t
     policy = VLAPolicy.from_pretrained(directory, device=device, engine=engine)
     try:
         base_limits(policy.config)
+        if len(policy.config.cameras) > 1:
+            raise ValueError(f"the policy takes cameras {list(policy.config.cameras)}: it has one")
     except ValueError as error:
         raise PolicyDirectoryError(f"{directory} cannot drive the simulated robot: {error}") from error
     return policy

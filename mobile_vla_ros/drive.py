@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
 from builtin_interfaces.msg import Time
@@ -11,11 +13,14 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from .control import Command, DriveController, DriveState
+from .control import ActionPlan, Command, DriveController, DriveState, StampedPose
 from .control.pace import Pace
+from .control.sets import FrameSets
 from .diagnostics import Counts, control_status, gathered, machine_status, pace_status, provenance
 from .images import ImageError, check, digest
 from .inference import Answer, BadFrame, InferenceWorker, Planned, Request
+from .overlay import LiveOverlay, Moment
+from .stamps import seconds
 from .topics import Publishers
 
 STATUS_PERIOD = 0.5  # s at least between two reasons of the same state
@@ -35,6 +40,11 @@ class Drive:
         worker: that runs the policy.
         dt: s, the policy's recurrent step.
         identity: of the policy; empty: not known.
+        cameras: names of those that the policy looks through, its first one first.
+        tolerance: s that the stamps of frames of several cameras may differ by.
+        overlay: that draws what is done.
+        stopped: is called when a fault or an emergency stop begins to hold the robot, with the reason, and whether it
+            is an emergency stop.
 
     Attributes:
         controller, dt: the same.
@@ -48,9 +58,16 @@ class Drive:
         worker: InferenceWorker,
         dt: float,
         identity: str,
+        cameras: Sequence[str],
+        tolerance: float,
+        overlay: LiveOverlay,
+        stopped: Callable[[str, bool], None],
     ) -> None:
         self.controller, self.dt = controller, dt
         self._node, self._publishers, self._worker, self._identity = node, publishers, worker, identity
+        self._overlay, self._stopped = overlay, stopped
+        self._cameras = tuple(cameras)
+        self._sets: FrameSets[Image | CompressedImage] = FrameSets(cameras, tolerance)
         self._pace = Pace(dt)
         self._slow = False  # whether the policy was too slow when its pace was last known
         self.begin()
@@ -59,10 +76,15 @@ class Drive:
         """Forget everything of an activation before."""
         self._status: tuple[DriveState, str] | None = None
         self._status_time = 0.0
+        self._held = ""  # what holds the robot since then: "fault" or "emergency stop"; empty: nothing
         self._followed: str | None = None  # what was published as the active instruction
         self._complaint = ""
         self._received = self._refused = 0
         self._replaced_before = self._worker.replaced
+        self._sets.clear()
+        self._seen: Image | CompressedImage | None = None  # the first camera's last frame that can be a picture
+        self._plan: ActionPlan | None = None  # the last one that was followed
+        self._stop: float | None = None  # probability that the task is done, as that plan said
         self._pace.clear()
 
     def end(self, reason: str) -> None:
@@ -90,28 +112,40 @@ class Drive:
         self._worker.discard()
         self._pace.clear()
         self._followed = None  # the same words are another instruction
+        self._plan = self._stop = None
         self._node.get_logger().info(f"instruction {number}: {self.controller.instruction!r}")
         self.tick()
 
-    def on_odometry(self, _: Odometry) -> None:
-        """Odometry is alive."""
-        self.controller.on_odometry(time.monotonic())
+    def on_odometry(self, message: Odometry) -> None:
+        """Odometry is alive, and has the robot here."""
+        position, q = message.pose.pose.position, message.pose.pose.orientation
+        yaw = math.atan2(2.0 * (q.w * q.z + q.x * q.y), 1.0 - 2.0 * (q.y * q.y + q.z * q.z))  # ** raises beyond 1e154
+        pose = StampedPose(seconds(message.header.stamp), position.x, position.y, yaw)
+        self.controller.on_odometry(time.monotonic(), pose)
 
-    def on_image(self, message: Image | CompressedImage) -> None:
-        """Hand a frame to the policy if it is the one that is due."""
+    def on_image(self, camera: str, message: Image | CompressedImage) -> None:
+        """Hand a frame to the policy, with those of the other cameras, if it is the one that is due."""
         now, steady = self._now(), time.monotonic()
         self._received += 1
         try:
             check(message)
         except ImageError as error:
-            self._refuse(str(error), steady)
+            self._refuse(camera, str(error), steady)
             return
-        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        if camera == self._cameras[0]:
+            self._seen = message
+        stamp = seconds(message.header.stamp)
         controller = self.controller
-        if controller.on_frame(stamp, now, steady, digest(message)):
-            self._worker.submit(Request(message, stamp, controller.instruction, controller.instruction_id, steady))
-        elif controller.bad_frame:
+        if not controller.see(camera, stamp, now, steady, digest(message)):
             self._refused += 1
+            return
+        found = self._sets.add(camera, stamp, message)
+        if found is None or not controller.step_due(found.stamp, steady):
+            return
+        frames = dict(found.frames)
+        first = frames.pop(self._cameras[0])
+        request = Request(first, found.stamp, controller.instruction, controller.instruction_id, steady, frames)
+        self._worker.submit(request)
 
     def tick(self) -> None:
         """Send the command of this moment."""
@@ -160,18 +194,22 @@ class Drive:
             controller.accept(answer.plan, now, steady)
             self._pace.add(answer.seconds, now - answer.plan.stamp, steady)
             if controller.refusal is None:
+                self._plan, self._stop = answer.plan, answer.plan.stop_at(now)
                 return True
             self._node.get_logger().debug(controller.refusal)  # if it matters, the state says so too
         elif isinstance(answer, BadFrame):
-            self._refuse(answer.reason, steady, answer.stamp)
+            self._refuse(answer.camera or self._cameras[0], answer.reason, steady, answer.stamp)
         else:
             self._node.get_logger().error(answer.reason)
             if answer.instruction_id == controller.instruction_id:
                 controller.policy_failed(answer.reason)
+            else:
+                controller.failed_before(steady)
         return False
 
-    def _refuse(self, reason: str, steady: float, stamp: float | None = None) -> None:
+    def _refuse(self, camera: str, reason: str, steady: float, stamp: float | None = None) -> None:
         """A frame cannot be used; log it, unless it is what was wrong with the last such frame."""
+        reason = f"camera {camera}: {reason}" if len(self._cameras) > 1 else reason
         self._refused += 1
         self.controller.refuse_frame(reason, steady, stamp)
         if reason != self._complaint:
@@ -183,7 +221,26 @@ class Drive:
         command = self.controller.command(now, steady)
         stamp = self._publishers.command(command)
         self._tell(command, steady)
+        self._note_stop(command)
+        self._show(command, now)
         return stamp
+
+    def _note_stop(self, command: Command) -> None:
+        """Call `stopped` where the command begins to be zero for a fault, or for an emergency stop, be it after one."""
+        held = ""
+        if command.state is DriveState.STOPPED:
+            held = "emergency stop" if self.controller.arming.latched else "fault"
+        if held not in ("", self._held):
+            self._stopped(command.reason, held == "emergency stop")
+        self._held = held
+
+    def _show(self, command: Command, now: float) -> None:
+        """Have it drawn, if anybody looks; also into an old picture, so that a silent camera is seen to be silent."""
+        if self._seen is None or not self._publishers.overlay_wanted:
+            return
+        follows = command.state is DriveState.DRIVING and not command.reason
+        plan = self._plan if follows else None
+        self._overlay.show(Moment(self._seen, command, self.controller.instruction, plan, now, self._stop))
 
     def _tell(self, command: Command, steady: float) -> None:
         """Latch instruction, state and reason; log changes of state."""

@@ -30,8 +30,7 @@ class RobotExecutor(SingleThreadedExecutor):
     @property
     def busy(self) -> bool:
         """A callback of the slow group still runs."""
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        return bool(self._threads)
+        return any(thread.is_alive() for thread in self._threads)
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Wait for a callback and run it, or begin it; raises what one has raised."""
@@ -49,6 +48,7 @@ class RobotExecutor(SingleThreadedExecutor):
         else:
             # A daemon: whoever leaves does not wait for a policy that is being loaded.
             thread = threading.Thread(target=self._run, args=(handler,), name="transition", daemon=True)
+            self._threads = [one for one in self._threads if one.is_alive()]
             self._threads.append(thread)
             thread.start()
 

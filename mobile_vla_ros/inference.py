@@ -5,9 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -17,14 +17,15 @@ from .images import ImageError, to_rgb
 
 @dataclass(frozen=True)
 class Request:
-    """A frame that the policy is to make a recurrent step with.
+    """A frame, or one of each camera, that the policy is to make a recurrent step with.
 
     Attributes:
-        message: the frame.
-        stamp: s.
+        message: the frame of the policy's first camera.
+        stamp: s, of the oldest frame.
         instruction: the sentence to follow.
         instruction_id: its number.
-        received: s, time.monotonic() when it arrived.
+        received: s, time.monotonic() when the last of them arrived.
+        extra: the frames of the other cameras, by name.
     """
 
     message: Image | CompressedImage
@@ -32,6 +33,7 @@ class Request:
     instruction: str
     instruction_id: int
     received: float
+    extra: Mapping[str, Image | CompressedImage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,13 @@ class BadFrame:
 
     Attributes:
         reason: why.
-        stamp: s, of the frame.
+        stamp: s, of the request.
+        camera: whose frame it is; empty: the first one's.
     """
 
     reason: str
     stamp: float
+    camera: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,13 +172,15 @@ class InferenceWorker:
                 self._answered()
 
     def _answer(self, request: Request) -> Answer:
-        begun = time.monotonic()
+        begun, camera = time.monotonic(), ""
         try:
-            rgb = to_rgb(request.message)
+            rgb, extra = to_rgb(request.message), {}
+            for camera, message in request.extra.items():
+                extra[camera] = to_rgb(message)
             decoded = time.monotonic()
-            plan = self._stepper.step(rgb, request.stamp, request.instruction, request.instruction_id)
+            plan = self._stepper.step(rgb, request.stamp, request.instruction, request.instruction_id, extra)
             return Planned(plan, request.received, begun, decoded, time.monotonic())
         except ImageError as error:
-            return BadFrame(str(error), request.stamp)
+            return BadFrame(str(error), request.stamp, camera)
         except Exception as error:  # noqa: BLE001  (in a thread it would be lost)
             return Failure(f"policy: {type(error).__name__}: {error}", request.instruction_id)

@@ -21,7 +21,7 @@ class DrivingPolicy(Policy, Protocol):
     def config(self) -> Any:
         """Has `dt` (s), `action.limits` (fields as `mobile_vla_ros.control.Limits`), and `action.continuous`.
 
-        These are dimensions, each with `name`, `minimum` and `maximum`.
+        These are dimensions, each with `name`, `minimum` and `maximum`. `cameras` (names) may be missing: there is one.
         """
 
     def warm_up(self, instructions: Iterable[str]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import signal
+import socket
 import sys
-import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -20,7 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from .executor import RobotExecutor
 
-DISCOVERY_TIME = 3.0  # s within which nodes find each other, also on a machine with too much to do
+DISCOVERY_TIME = 3.0  # s within which nodes of two machines nearly always find each other
 
 
 class StartError(Exception):
@@ -37,6 +39,7 @@ class RobotNode(Node, ABC):
 
     slow: CallbackGroup | None = None
     failed = False
+    _claim: socket.socket | None = None
 
     @abstractmethod
     def close(self) -> bool:
@@ -45,6 +48,56 @@ class RobotNode(Node, ABC):
         Returns:
             Whether all threads have ended; one may be stuck in a policy.
         """
+
+    def claim_name(self) -> None:
+        """Make sure that no other node of this name runs on this machine: two of them would drive one robot.
+
+        Discovery promises no time: it can lose a message and repeat it seconds later. The kernel tells at once and for
+        certain, by a socket that only one process can bind and that is free when the process has ended.
+
+        Raises:
+            StartError: there is another one.
+        """
+        if self._claim is not None:
+            return
+        name = f"{self.context.get_domain_id()} {self.get_fully_qualified_name()}"
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0mobile_vla_ros {hashlib.sha256(name.encode()).hexdigest()}")  # abstract: leaves no file
+        except OSError as error:
+            claim.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise self._already_running() from error
+        self._claim = claim
+
+    def refuse_second_instance(self, since: float) -> None:
+        """Make sure that no other node of this name has been discovered, on whatever machine.
+
+        Args:
+            since: s, time.monotonic() when it was created; discovery has been at work from then on.
+
+        Raises:
+            StartError: there is another one.
+        """
+        own = (self.get_name(), self.get_namespace())
+        while self.get_node_names_and_namespaces().count(own) <= 1:
+            if time.monotonic() - since > DISCOVERY_TIME:
+                return
+            time.sleep(0.05)
+        raise self._already_running()
+
+    def destroy_node(self) -> None:
+        """Give up everything that it has of the graph, and its name."""
+        super().destroy_node()
+        if self._claim is not None:
+            self._claim.close()
+
+    def _already_running(self) -> StartError:
+        return StartError(
+            f"a node named {self.get_fully_qualified_name()} is already running: "
+            "stop it; if this one is for another robot, give it a namespace: --ros-args -r __ns:=/NAME"
+        )
 
 
 def run(create: Callable[[], RobotNode], argv: list[str] | None = None) -> int:
@@ -57,19 +110,18 @@ def run(create: Callable[[], RobotNode], argv: list[str] | None = None) -> int:
         create: makes the node; called after rclpy.init.
         argv: command line with ROS arguments; None: that of the process.
 
+    A node that has started takes the process with it: exit code 0 after a signal, 1 if it failed.
+
     Returns:
-        Exit code: 0 after a signal, 1 if the node could not start or failed, 130 if interrupted while
-        starting.
+        Exit code of a node that has not started: 1 if it could not, 130 if it was interrupted.
     """
     # While the node starts, signals interrupt what is under way, such as loading a model. They are set in any
     # case: shells start background jobs with SIGINT ignored, and a robot must be stoppable.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    code, ended = 0, True
     try:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
-        code, ended = _spin(create())
-        return code
+        code = _spin(create())
     except KeyboardInterrupt:
         return 130
     # rclpy raises RuntimeErrors for bad ROS arguments.
@@ -79,42 +131,19 @@ def run(create: Callable[[], RobotNode], argv: list[str] | None = None) -> int:
     finally:
         if rclpy.ok():
             rclpy.shutdown()
-        if not ended:
-            _leave(code)
+    return _leave(code)
 
 
-def refuse_second_instance(node: Node, since: float) -> None:
-    """Make sure that no other node of this name runs: two of them would drive one robot.
-
-    Args:
-        node: the node that starts; it has not published anything yet.
-        since: s, time.monotonic() when it was created; discovery has been at work from then on.
-
-    Raises:
-        StartError: there is another one.
-    """
-    own = (node.get_name(), node.get_namespace())
-    while True:
-        if node.get_node_names_and_namespaces().count(own) > 1:
-            raise StartError(
-                f"a node named {node.get_fully_qualified_name()} is already running: "
-                "stop it, or rename this one with --ros-args -r __node:=NAME"
-            )
-        if time.monotonic() - since > DISCOVERY_TIME:
-            return
-        time.sleep(0.05)
-
-
-def _spin(node: RobotNode) -> tuple[int, bool]:
-    """Exit code, and whether all threads have ended."""
-    stop = threading.Event()
+def _spin(node: RobotNode) -> int:
+    """Until it is told to end, or fails; the exit code."""
+    signals: list[int] = []  # no Event: its lock is not for handlers, which may interrupt each other
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: signals.append(number))
     executor = RobotExecutor(node.slow)
     executor.add_node(node)
-    code, ended = 0, False
+    code = 0
     try:
-        while not stop.is_set() and not node.failed:
+        while not signals and not node.failed:
             executor.spin_once(timeout_sec=0.1)
         code = int(node.failed)
     except Exception as error:  # noqa: BLE001  (whatever it is, the robot is stopped below)
@@ -122,14 +151,17 @@ def _spin(node: RobotNode) -> tuple[int, bool]:
         traceback.print_exc()
         code = 1
     finally:
-        ended = node.close() and not executor.busy
-        if ended:
-            node.destroy_node()
-    return code, ended
+        if node.close() and not executor.busy:
+            node.destroy_node()  # while a thread may still use it, it is left alone
+    return code
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process although a thread is at work in a policy: it would bring the interpreter down on its way out."""
+    """End the process at once.
+
+    Python would take a second or two for it, on a busy machine more than the 5 s that ros2 launch waits, and a thread
+    that is at work in a policy would bring it down on the way.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

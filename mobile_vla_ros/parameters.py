@@ -9,6 +9,7 @@ from rclpy.node import Node
 
 from .node_process import StartError
 
+QOS = "qos_overrides."  # what the parameters of QoS overrides begin with; rclpy declares them with their topic
 Value = TypeVar("Value", bool, int, float, str)
 
 
@@ -58,13 +59,16 @@ def refuse_unknown(node: Node, later: tuple[str, ...] = ()) -> None:
 
     Args:
         node: whose parameters.
-        later: names that will still be declared.
+        later: names that will still be declared, and, with a dot at their end, what such names begin with.
 
     Raises:
         StartError: the message names the unknown parameters, and all known ones.
     """
     given = node._parameter_overrides  # rclpy has no public way to ask
-    unknown = sorted(name for name in given if not node.has_parameter(name) and name not in later)
+    groups = tuple(name for name in later if name.endswith("."))
+    unknown = sorted(
+        name for name in given if not (node.has_parameter(name) or name in later or name.startswith(groups))
+    )
     if unknown:
         known = ", ".join(sorted([*node.get_parameters_by_prefix(""), *later]))
         raise StartError(f"unknown parameter {', '.join(unknown)}; known: {known}")

@@ -7,23 +7,32 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # the only place it has on Humble
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState
 from rclpy.lifecycle.node import TransitionCallbackReturn
 from rclpy.timer import Timer
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from .control import ActionRange, Arming, DriveController, Limits, PolicyStepper
 from .diagnostics import gathered, lifecycle_status, machine_status
+from .drivable import cameras_of
 from .drive import Drive
 from .inference import InferenceWorker
 from .loading import WARM_UP_INSTRUCTION, Loaded, load
-from .node_process import RobotNode, StartError, refuse_second_instance, run
+from .node_process import RobotNode, StartError, run
+from .overlay import LiveOverlay
+from .parameters import refuse_unknown
 from .settings import Settings
-from .topics import Publishers, subscribe, subscribe_emergency_stop
+from .topics import Publishers, Subscriptions
+
+if TYPE_CHECKING:
+    from .black_box import BlackBox
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS,
@@ -32,7 +41,8 @@ SUCCESS, FAILURE, ERROR = (
 )
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 DIAGNOSTICS_PERIOD = 1.0  # s
-CLOSE_TIMEOUT = 1.0  # s that shutdown waits for the policy; ros2 launch waits 5 before it gets rough
+CLOSE_TIMEOUT = 1.0  # s that shutdown waits for each thread; ros2 launch waits 5 for all before it gets rough
+WRITE_TIMEOUT = 2.0  # s that it waits for the black box
 
 
 class PolicyNode(LifecycleNodeMixin, RobotNode):
@@ -60,20 +70,21 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._arming = Arming()
         self._drive: Drive | None = None  # from configure to cleanup
         self._worker: InferenceWorker | None = None
+        self._overlay: LiveOverlay | None = None
+        self._black_box: BlackBox | None = None
         self._timer: Timer | None = None  # while active
         self._doing, self._reason = "unconfigured", ""  # state for people, and why the last transition failed
         self._settings = Settings(self, lambda: self._drive is not None and self._drive.controller.may_move)
         self._open = open_policy or self._load
-        self._out = Publishers(self, self._settings.stamped, self._settings.base_frame)
-        subscribe(
+        self._out = Publishers(self, self._settings.stamped, self._settings.base_frame, self._record)
+        self._in = Subscriptions(
             self,
-            self._settings.image_transport,
             self._settings.odometry_timeout > 0.0,
-            on_image=lambda message: self._while_active(lambda drive: drive.on_image(message)),
+            self._record,
             on_instruction=lambda message: self._while_active(lambda drive: drive.on_instruction(message)),
+            on_emergency_stop=self._on_emergency_stop,
             on_odometry=lambda message: self._while_active(lambda drive: drive.on_odometry(message)),
         )
-        subscribe_emergency_stop(self, self._on_emergency_stop)
         self._offer("arm", self._arm)
         self._offer("disarm", self._disarm)
         self._offer("stop", self._stop)
@@ -126,6 +137,19 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._closing = True
         return self._free("shut down") and not self._autostart.is_alive()
 
+    def destroy_node(self) -> None:
+        """Give up everything that it has of the graph; rclpy forgets its lifecycle, which would keep the node in it."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
+    def _LifecycleNodeMixin__change_state(self, transition: int) -> TransitionCallbackReturn:  # noqa: N802
+        """Refuse a transition out of turn. Before Kilted, rclpy lets it end the node; no public place catches it."""
+        try:
+            return super()._LifecycleNodeMixin__change_state(transition)  # type: ignore[misc,no-any-return]
+        except rclpy_implementation.RCLError as error:
+            self.get_logger().error(f"transition {transition} is refused: {error}")
+            return ERROR
+
     def _bring_up(self) -> None:
         """Autostart; what went wrong has been logged."""
         if self.trigger_configure() is not SUCCESS or self.trigger_activate() is not SUCCESS:
@@ -140,7 +164,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             return SUCCESS
         except StartError as error:
             reason = f"cannot {what}: {error}"
-        except Exception as error:  # noqa: BLE001  (whatever it is, it is said, and the robot stands)
+        except BaseException as error:  # noqa: BLE001  (a library may want to exit; it is said, and the robot stands)
             reason = f"cannot {what}: {type(error).__name__}: {error}\n{traceback.format_exc()}"
         if not self._closing:
             self._reason = reason.splitlines()[0]
@@ -152,20 +176,40 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._reason = ""
         self._say("configuring")
         try:
+            self.claim_name()
             loaded = self._open()
             self._say("configuring: taking a first step")
             self._worker = self._start_worker(loaded)
-            refuse_second_instance(self, self._created)
+            config, cameras = loaded.policy.config, cameras_of(loaded.policy.config)
             with self._lock:
-                config = loaded.policy.config
+                self._in.open_cameras(cameras, self._settings.image_transport, self._on_image)
+            self.refuse_second_instance(self._created)
+            self._black_box = self._open_black_box()
+            with self._lock:
                 controller = DriveController(
                     self._settings.declare_limits(Limits.of(config.action.limits)),
                     self._settings.config(config.dt),
                     ActionRange.of(config.action.continuous),
                     self._arming,
+                    cameras,
                 )
-                self._drive = Drive(self, self._out, controller, self._worker, config.dt, loaded.identity)
-        except Exception:
+                refuse_unknown(self)
+                self._overlay = LiveOverlay(
+                    self._settings.camera, self._settings.robot_width, self._out.overlay, self._on_overlay_failure
+                )
+                self._drive = Drive(
+                    self,
+                    self._out,
+                    controller,
+                    self._worker,
+                    config.dt,
+                    loaded.identity,
+                    cameras,
+                    self._settings.camera_tolerance,
+                    self._overlay,
+                    self._trip,
+                )
+        except BaseException:
             self._free("unconfigured")
             raise
         self._say("inactive")
@@ -193,7 +237,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
                 lambda: policy.warm_up([WARM_UP_INSTRUCTION]),
                 self._answered.trigger,
             )
-        except Exception as error:
+        except BaseException as error:
             raise StartError(f"the policy's first step failed: {type(error).__name__}: {error}") from error
         self.get_logger().info(f"policy warmed up in {time.monotonic() - begin:.1f} s")
         return worker
@@ -222,21 +266,61 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
 
     def _halt(self, reason: str) -> None:
         """End what an activation began; the last command is zero, and has arrived."""
+        self._arming.disarm(reason)  # first, for it cannot fail: whatever else does, the next activation is disarmed
         timer, self._timer = self._timer, None
         if timer is not None and self._drive is not None:
             self.destroy_timer(timer)
             self._drive.end(reason)
 
     def _free(self, state: str) -> bool:
-        """Halt, and give the policy up; whether its thread has ended."""
+        """Halt, and give the policy up; whether all threads have ended."""
         with self._lock:
             self._halt(state)
+            self._in.close_cameras()
             worker, self._worker, self._drive = self._worker, None, None
+            overlay, self._overlay = self._overlay, None
+            black_box, self._black_box = self._black_box, None
         self._say(state)
-        if worker is None:
-            return True
-        worker.close(CLOSE_TIMEOUT)
-        return not worker.alive
+        ended = overlay is None or overlay.close(CLOSE_TIMEOUT)
+        if black_box is not None:
+            ended &= black_box.close(WRITE_TIMEOUT)
+        if worker is not None:
+            worker.close(CLOSE_TIMEOUT)
+        return ended and (worker is None or not worker.alive)
+
+    def _on_overlay_failure(self, reason: str) -> None:
+        self.get_logger().error(f"~/overlay cannot be drawn (said once): {reason}")
+
+    def _open_black_box(self) -> BlackBox | None:
+        """The recorder of everything that is heard and said; None: it is not wanted."""
+        settings = self._settings
+        if not settings.black_box_folder:
+            return None
+        try:
+            from .black_box.of_node import open_black_box  # takes seconds, and libraries that nothing else here needs
+        except ImportError as error:
+            raise StartError(f"black_box_folder needs the Python package {error.name}: it is not installed") from error
+        return open_black_box(
+            self,
+            settings.black_box_folder,
+            settings.black_box_seconds,
+            settings.black_box_megabytes,
+            (*self._in.channels, *self._out.channels),
+        )
+
+    def _record(self, topic: str, message: Any) -> None:
+        """Keep what was heard or said."""
+        black_box = self._black_box
+        if black_box is not None:
+            black_box.add(topic, message, self.get_clock().now().nanoseconds)
+
+    def _trip(self, reason: str, by_a_person: bool) -> None:
+        black_box = self._black_box
+        if black_box is not None:
+            black_box.trip(reason, urgent=by_a_person)
+
+    def _on_image(self, camera: str, message: Image | CompressedImage) -> None:
+        self._while_active(lambda drive: drive.on_image(camera, message))
 
     def _while_active(self, action: Callable[[Drive], None]) -> None:
         with self._lock:
@@ -267,9 +351,9 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
 
     def _on_emergency_stop(self, message: Bool) -> None:
         with self._lock:
-            latched = bool(self._arming.latched)
+            pressed = self._arming.pressed
             self._arming.press(message.data)
-            if message.data and not latched:  # the topic may say so again and again
+            if message.data and not pressed:  # the topic may say so again and again
                 self._while_active(Drive.stop)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
@@ -12,7 +13,8 @@ from rclpy.parameter import Parameter
 
 from .control import ControllerConfig, Limits
 from .node_process import StartError
-from .parameters import declare, refuse_unknown
+from .overlay import Camera
+from .parameters import QOS, declare, refuse_unknown
 
 PREFIX = "limits."
 LIMITS = tuple(f"{PREFIX}{field.name}" for field in fields(Limits))
@@ -22,13 +24,24 @@ MOTION = {
     "policy_timeout": (
         "s that the policy may take for a frame before cmd_vel is zero; "
         "above 0.4 a policy that hangs is noticed later than 0.5 s",
-        (0.05, 5.0),
+        (0.05, 10.0),
     ),
     "plan_timeout": ("s from a frame's stamp until its plan is not followed any more", (0.1, 10.0)),
     "frozen_timeout": ("s that the robot may drive on while the camera's picture does not change", (0.2, 60.0)),
     "stop_threshold": ("probability from which on a plan says that the task is done", (0.01, 1.0)),
     "stop_release": ("probability below which a plan says that the task is not done", (0.01, 1.0)),
     "stop_dwell": ("s for which plans must say that the task is done", (0.0, 10.0)),
+}
+# Where ~/overlay draws the path: default (that of sim_robot), description and range.
+OVERLAY_CAMERA = {
+    "height": (0.3, "m of the camera above the floor, for ~/overlay", (0.01, 10.0)),
+    "pitch": (0.14, "rad that the camera looks down, for ~/overlay", (-1.5, 1.5)),
+    "fov": (
+        1.571,
+        "rad, horizontal field of view, 2 * atan(width / (2 * fx)) of its camera_info, for ~/overlay",
+        (0.1, 3.0),
+    ),
+    "forward": (0.1, "m of the camera ahead of base_frame, for ~/overlay", (-10.0, 10.0)),
 }
 _DEFAULTS = ControllerConfig(dt=1.0)
 _ALLOWED = SetParametersResult(successful=True)
@@ -45,11 +58,13 @@ class Settings:
 
     Raises:
         rclpy.exceptions.ParameterException: wrong type or out of range; the message names the parameter.
-        StartError: an unknown parameter, or none of the choices.
+        StartError: an unknown parameter, none of the choices, or a path that is not absolute.
 
     Attributes:
-        policy, device, dtype, engine, threads, image_transport, stamped, base_frame, autostart, arm_on_activate,
-            control_hz, odometry_timeout: as `ros2 param describe` says; they do not change.
+        policy, device, dtype, engine, threads, image_transport, camera_tolerance, stamped, base_frame, autostart,
+            arm_on_activate, control_hz, odometry_timeout, reproject, robot_width, black_box_folder, black_box_seconds,
+            black_box_megabytes: as `ros2 param describe` says; they do not change.
+        camera: that takes the overlay's picture.
     """
 
     def __init__(self, node: Node, may_move: Callable[[], bool]) -> None:
@@ -83,8 +98,16 @@ class Settings:
             "image_transport",
             "raw",
             "raw: sensor_msgs/Image on camera/image_raw; "
-            "compressed: sensor_msgs/CompressedImage on camera/image_raw/compressed",
+            "compressed: sensor_msgs/CompressedImage on camera/image_raw/compressed; "
+            "for a policy with several cameras camera/NAME/image_raw",
             choices=("raw", "compressed"),
+        )
+        self.camera_tolerance = declare(
+            node,
+            "camera_tolerance",
+            0.05,
+            "s that the stamps of several cameras' frames may differ by for the policy to see them together",
+            between=(0.0, 0.2),
         )
         self.stamped = declare(
             node, "enable_stamped_cmd_vel", False, "publish TwistStamped instead of Twist on cmd_vel"
@@ -104,18 +127,48 @@ class Settings:
             "s without odometry on odom after which cmd_vel is zero; 0: odometry is not used",
             between=(0.0, 5.0),
         )
+        self.reproject = declare(
+            node, "reproject", _DEFAULTS.reproject, "follow plans by where odom has the robot, not by the clock alone"
+        )
+        self.camera = Camera(
+            **{
+                name: declare(node, f"overlay_camera_{name}", default, description, between=between)
+                for name, (default, description, between) in OVERLAY_CAMERA.items()
+            }
+        )
+        self.robot_width = declare(
+            node, "overlay_robot_width", 0.36, "m that the path on ~/overlay is wide", between=(0.01, 10.0)
+        )
+        self.black_box_folder = declare(
+            node,
+            "black_box_folder",
+            "",
+            "absolute path of a folder of its own for recordings of what was around a stop; empty: none are made",
+        )
+        if self.black_box_folder and not Path(self.black_box_folder).is_absolute():
+            raise StartError(f"parameter black_box_folder is {self.black_box_folder!r}: expected an absolute path")
+        self.black_box_seconds = declare(
+            node, "black_box_seconds", 15.0, "s before a stop that the black box records", between=(1.0, 300.0)
+        )
+        self.black_box_megabytes = declare(
+            node,
+            "black_box_megabytes",
+            256,
+            "MiB of a recording of the black box at most; it takes up to twice that of memory",
+            between=(1, 65536),
+        )
         for name, (description, between) in MOTION.items():
             declare(node, name, float(getattr(_DEFAULTS, name)), description, between=between, changeable=True)
         self.config(_DEFAULTS.dt)
         node.add_on_set_parameters_callback(self._judge)
 
     def refuse_unknown(self) -> None:
-        """Refuse parameters of other names; to be called when also those of QoS overrides have been declared.
+        """Refuse parameters of other names, but for QoS overrides: at configure it is known which cameras there are.
 
         Raises:
             StartError: the message names them.
         """
-        refuse_unknown(self._node, later=LIMITS)
+        refuse_unknown(self._node, later=(*LIMITS, QOS))
 
     def declare_limits(self, own: Limits) -> Limits:
         """The limits to drive within.
@@ -157,7 +210,13 @@ class Settings:
         """
         values = self._values(tuple(MOTION), changes)
         try:
-            return ControllerConfig(dt=dt, control_hz=self.control_hz, odometry_timeout=self.odometry_timeout, **values)
+            return ControllerConfig(
+                dt=dt,
+                control_hz=self.control_hz,
+                odometry_timeout=self.odometry_timeout,
+                reproject=self.reproject,
+                **values,
+            )
         except ValueError as error:
             raise StartError(f"parameter {error}") from error
 

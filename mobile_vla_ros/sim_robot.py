@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 from .images import to_image
-from .node_process import RobotNode, StartError, refuse_second_instance, run
+from .node_process import RobotNode, StartError, run
 from .parameters import declare, refuse_unknown
 from .sim.gl import RendererError
 from .sim.scene import sample_scene
@@ -66,11 +66,12 @@ class SimRobot(RobotNode):
         else:
             self.create_subscription(Twist, "cmd_vel", self._on_command, 1)
         refuse_unknown(self)
+        self.claim_name()
         try:
             self._world = World(sample_scene(np.random.default_rng(seed)))
         except RendererError as error:
             raise StartError(str(error)) from error
-        refuse_second_instance(self, created)
+        self.refuse_second_instance(created)
         self._camera_due, self._odom_due = self._camera_period, self._odom_period
         self._touched: str | None = None
         self._touched_publisher.publish(String(data=""))

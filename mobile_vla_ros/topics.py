@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
+from numpy.typing import NDArray
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
@@ -16,6 +22,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
 
 from .control import Command
+from .drivable import camera_topics
+from .images import to_image
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -28,9 +36,29 @@ NEWEST_FRAME = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SEVERAL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+# Every word of an emergency stop is heard: the `false` of a heartbeat must not replace a `true` that waits.
+EVERY = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 # `qos_overrides./TOPIC.subscription.reliability` and `.durability`, for the camera and the instruction.
 OVERRIDABLE = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY])
 ACKNOWLEDGED = Duration(seconds=0.2)  # that a last zero may take to be confirmed
+
+
+Tap = Callable[[str, Any], None]  # is called with a topic's full name and a message
+
+
+@dataclass(frozen=True, eq=False)
+class Channel:
+    """A topic that the node says or hears; no two are equal.
+
+    Attributes:
+        name: fully qualified.
+        kind: class of its messages.
+        holds: whether its last message holds until the next one.
+    """
+
+    name: str
+    kind: type
+    holds: bool
 
 
 class Publishers:
@@ -42,10 +70,11 @@ class Publishers:
         node: that says it.
         stamped: TwistStamped instead of Twist.
         base_frame: frame_id of a TwistStamped.
+        tap: is called with each message, but for overlays, when it has been sent.
     """
 
-    def __init__(self, node: Any, stamped: bool, base_frame: str) -> None:
-        self._node, self._stamped, self._base_frame = node, stamped, base_frame
+    def __init__(self, node: Any, stamped: bool, base_frame: str, tap: Tap) -> None:
+        self._node, self._stamped, self._base_frame, self._tap = node, stamped, base_frame, tap
         self._command = node.create_lifecycle_publisher(
             TwistStamped if stamped else Twist, "cmd_vel", NEWEST, event_callbacks=_told_once(node, "cmd_vel")[0]
         )
@@ -53,6 +82,13 @@ class Publishers:
         self._instruction = node.create_publisher(String, "~/active_instruction", LATCHED)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", SEVERAL)
         self._provenance = node.create_publisher(DiagnosticArray, "~/provenance", SEVERAL)
+        # Best effort: sent once and forgotten, whoever listens.
+        self._overlay = node.create_publisher(Image, "~/overlay", NEWEST_FRAME)
+        held = (self._status, self._instruction)
+        self.channels = [
+            Channel(publisher.topic_name, publisher.msg_type, publisher in held)
+            for publisher in (self._command, *held, self._diagnostics, self._provenance)
+        ]
 
     def command(self, command: Command) -> Time:
         """Send a command; the time of sending."""
@@ -61,12 +97,12 @@ class Publishers:
         twist.angular.z = command.angular_z
         stamp = self._node.get_clock().now().to_msg()
         if not self._stamped:
-            self._command.publish(twist)
+            self._send(self._command, twist)
             return stamp
         message = TwistStamped(twist=twist)
         message.header.stamp = stamp  # of publishing: who reads it computes ages from it
         message.header.frame_id = self._base_frame
-        self._command.publish(message)
+        self._send(self._command, message)
         return stamp
 
     def wait_for_command(self) -> None:
@@ -75,52 +111,116 @@ class Publishers:
 
     def status(self, text: str) -> None:
         """Latch what the node does, and why."""
-        self._status.publish(String(data=text))
+        self._send(self._status, String(data=text))
 
     def instruction(self, text: str) -> None:
         """Latch the sentence that is followed; empty: none."""
-        self._instruction.publish(String(data=text))
+        self._send(self._instruction, String(data=text))
 
     def diagnostics(self, message: DiagnosticArray) -> None:
         """Publish on /diagnostics."""
-        self._diagnostics.publish(message)
+        self._send(self._diagnostics, message)
 
     def provenance(self, message: DiagnosticArray) -> None:
         """Publish where a command comes from."""
-        self._provenance.publish(message)
+        self._send(self._provenance, message)
+
+    @property
+    def overlay_wanted(self) -> bool:
+        """Somebody subscribes to `~/overlay`."""
+        return bool(self._overlay.get_subscription_count() > 0)
+
+    def overlay(self, rgb: NDArray[np.uint8], frame: Image | CompressedImage) -> None:
+        """Publish a picture, uint8 (h, w, 3) RGB, with the header of the frame that it was made of."""
+        self._overlay.publish(to_image(rgb, frame.header.stamp, frame.header.frame_id))
+
+    def _send(self, publisher: Any, message: Any) -> None:
+        publisher.publish(message)
+        self._tap(publisher.topic_name, message)
 
 
-def subscribe_emergency_stop(node: Any, callback: Any) -> None:
-    """Bool on `emergency_stop`, in every state of the node."""
-    node.create_subscription(
-        Bool, "emergency_stop", callback, NEWEST, event_callbacks=_told_once(node, "emergency_stop")[1]
-    )
-
-
-def subscribe(
-    node: Any, transport: str, with_odometry: bool, on_image: Any, on_instruction: Any, on_odometry: Any
-) -> None:
-    """Camera, instruction and, where it is used, odometry.
+class Subscriptions:
+    """What policy_node hears.
 
     Args:
-        node: that hears them.
-        transport: raw: Image on `camera/image_raw`; compressed: CompressedImage on `camera/image_raw/compressed`.
+        node: that hears it.
         with_odometry: Odometry on `odom`, too.
-        on_image: is called with each frame.
+        tap: is called with each message first.
         on_instruction: is called with each String.
+        on_emergency_stop: is called with each Bool, in every state of the node.
         on_odometry: is called with each Odometry.
     """
-    compressed = transport == "compressed"
-    camera = "camera/image_raw/compressed" if compressed else "camera/image_raw"
-    topics: list[tuple[Any, str, Any, QoSProfile, QoSOverridingOptions | None]] = [
-        (CompressedImage if compressed else Image, camera, on_image, NEWEST_FRAME, OVERRIDABLE),
-        (String, "instruction", on_instruction, NEWEST, OVERRIDABLE),
-    ]
-    if with_odometry:
-        topics.append((Odometry, "odom", on_odometry, NEWEST_FRAME, None))
-    for kind, name, callback, quality, options in topics:
-        node.create_subscription(
-            kind, name, callback, quality, qos_overriding_options=options, event_callbacks=_told_once(node, name)[1]
+
+    def __init__(
+        self,
+        node: Any,
+        with_odometry: bool,
+        tap: Tap,
+        on_instruction: Any,
+        on_emergency_stop: Any,
+        on_odometry: Any,
+    ) -> None:
+        self._node, self._tap = node, tap
+        self.channels: list[Channel] = []
+        self._cameras: dict[Channel, Any] = {}  # their subscriptions
+        self._closed: list[Any] = []  # subscriptions that are to be destroyed
+        self._destroy = node.create_guard_condition(self._destroy_closed)
+        self._subscribe(Bool, "emergency_stop", on_emergency_stop, EVERY, holds=True)
+        self._subscribe(String, "instruction", on_instruction, NEWEST, OVERRIDABLE, holds=True)
+        if with_odometry:
+            self._subscribe(Odometry, "odom", on_odometry, NEWEST_FRAME)
+
+    def open_cameras(self, cameras: Sequence[str], transport: str, on_image: Callable[[str, Any], None]) -> None:
+        """Hear cameras, too.
+
+        Args:
+            cameras: names; their topics are those of `camera_topics`.
+            transport: raw: Image; compressed: CompressedImage, on the topic with `/compressed` at its end.
+            on_image: is called with the camera's name and its frame.
+        """
+        kind, end = (CompressedImage, "/compressed") if transport == "compressed" else (Image, "")
+        for camera, topic in zip(cameras, camera_topics(cameras), strict=True):
+            subscription = self._subscribe(kind, f"{topic}{end}", partial(on_image, camera), NEWEST_FRAME, OVERRIDABLE)
+            self._cameras[self.channels[-1]] = subscription
+
+    def close_cameras(self) -> None:
+        """Hear no camera any more.
+
+        The thread that spins destroys the subscriptions: its wait would fail on one that another destroys meanwhile.
+        """
+        closed, self._cameras = self._cameras, {}
+        self.channels = [channel for channel in self.channels if channel not in closed]
+        self._closed.extend(closed.values())
+        self._destroy.trigger()
+
+    def _destroy_closed(self) -> None:
+        while self._closed:
+            self._node.destroy_subscription(self._closed.pop())
+
+    def _subscribe(
+        self,
+        kind: Any,
+        name: str,
+        callback: Any,
+        quality: QoSProfile,
+        options: QoSOverridingOptions | None = None,
+        holds: bool = False,
+    ) -> Any:
+        channel = Channel(self._node.resolve_topic_name(name), kind, holds)
+
+        def hear(message: Any) -> None:
+            if channel in self.channels:  # it may have been closed a moment ago
+                self._tap(channel.name, message)
+                callback(message)
+
+        self.channels.append(channel)
+        return self._node.create_subscription(
+            kind,
+            name,
+            hear,
+            copy(quality),  # rclpy writes overrides into what it is given, and other topics are made of it, too
+            qos_overriding_options=options,
+            event_callbacks=_told_once(self._node, name)[1],
         )
 
 

@@ -27,7 +27,7 @@ class BlackBoxConfig:
         after: s after it.
         max_bytes: of one recording; the memory that is used is at most twice that.
         keep: recordings; the oldest are removed.
-        pause: s after a recording in which nothing trips.
+        pause: s after a recording in which nothing trips that is not urgent.
 
     Raises:
         ValueError: a value out of range; the message names it.
@@ -91,8 +91,8 @@ class BlackBox:
         config: BlackBoxConfig,
         topics: Sequence[Topic],
         *,
-        on_written: Callable[[Path], None],
-        on_failure: Callable[[str], None],
+        on_written: Callable[[Path], object],
+        on_failure: Callable[[str], object],
     ) -> None:
         check_types(topics)
         self._config = config
@@ -141,15 +141,21 @@ class BlackBox:
             trip.entries.append(entry)
             trip.size += size
 
-    def trip(self, reason: str) -> bool:
+    def trip(self, reason: str, *, urgent: bool = False) -> bool:
         """Record what was and what follows; False if that is being done, or was done a moment ago.
 
         Args:
-            reason: for people; goes into the recording's metadata.
+            reason: for people; goes into the recording's metadata, an urgent one also into that of one that grows.
+            urgent: whether it is recorded however short a time the last recording is past.
         """
         steady = time.monotonic()
         with self._changed:
-            if self._closed or self._trip is not None or steady < self._calm_until:
+            trip = self._trip
+            if self._closed or (steady < self._calm_until and not urgent):
+                return False
+            if trip is not None:
+                if steady <= trip.until:
+                    trip.notes["reason"] += f"; then: {reason}"
                 return False
             until = steady + self._config.after
             self._calm_until = until + self._config.pause
@@ -159,12 +165,17 @@ class BlackBox:
             self._changed.notify()
         return True
 
-    def close(self, timeout: float) -> None:
-        """End; a recording that is growing is written with what there is, if that takes at most `timeout` s."""
+    def close(self, timeout: float) -> bool:
+        """End; a recording that is growing is written with what there is, if that takes at most `timeout` s.
+
+        Returns:
+            Whether the thread has ended.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mobile_vla_models.data.rosbag2.reader import TYPES
 from .ring import Entry, Topic
 
 PREFIX = "trip_"
+PAUSE = 0.001  # s after each picture in which the interpreter is free for who drives
 PARTIAL = ".partial"  # folder of what is being written: a recorder that is killed leaves no half of a recording
 
 
@@ -51,8 +53,11 @@ def write(path: Path, topics: Sequence[Topic], entries: Iterable[Entry], notes: 
             }
             for entry in entries:
                 message = entry.message
-                data = message if isinstance(message, bytes) else serialize_message(message)
-                writer.write(connections[entry.topic], entry.received, data)
+                if isinstance(message, bytes):
+                    writer.write(connections[entry.topic], entry.received, message)
+                else:  # a picture, which takes longest
+                    writer.write(connections[entry.topic], entry.received, serialize_message(message))
+                    time.sleep(PAUSE)
         partial.rename(path)
     finally:
         shutil.rmtree(partial.parent, ignore_errors=True)

@@ -7,11 +7,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..drivable import camera_topics
+from ..shared_memory import left_behind
 from . import gather
 from .finding import Finding
 from .gpu import check_onnx_gpu, check_torch_gpu
-from .machine import FRAME, check_board, check_disk, check_memory, check_socket_buffers
-from .policy import check_policy
+from .machine import FRAME, check_board, check_disk, check_memory, check_shared_memory, check_socket_buffers
+from .policy import Wants, check_policy
 from .probe import probe
 from .ros import check_ros
 from .software import PACKAGES, check_packages, check_python
@@ -20,10 +22,14 @@ from .topics import check_camera, check_clock, check_command
 
 @dataclass(frozen=True)
 class Robot:
-    """What the robot's topics are called, and how they are to be watched; see `observe.observe`."""
+    """What the robot's topics are called, and how they are to be watched; see `observe.observe`.
+
+    Attributes:
+        images: topics of its cameras; empty: those that the policy's cameras have.
+    """
 
     namespace: str
-    image: str
+    images: tuple[str, ...]
     compressed: bool
     command: str
     stamped: bool
@@ -49,13 +55,14 @@ def examine(policy: Path | None, device: str, engine: str, robot: Robot | None) 
     findings += check_board(gather.board())
     findings += check_memory(*gather.memory_facts())
     findings += [check_disk(shutil.disk_usage(Path.home()).free, str(Path.home()))]
-    dt = None
+    findings += [check_shared_memory(len(left_behind()))]
+    wants = None
     if policy is not None:
-        loaded, dt = check_policy(policy, device, engine)
+        loaded, wants = check_policy(policy, device, engine)
         findings += loaded
     frame = FRAME
     if robot is not None and not ros.problem:
-        seen, frame = _watch(robot, dt)
+        seen, frame = _watch(robot, wants)
         findings += seen
     buffers = gather.rmem_max()
     if buffers is not None:
@@ -63,14 +70,16 @@ def examine(policy: Path | None, device: str, engine: str, robot: Robot | None) 
     return findings
 
 
-def _watch(robot: Robot, dt: float | None) -> tuple[list[Finding], int]:
+def _watch(robot: Robot, wants: Wants | None) -> tuple[list[Finding], int]:
     """Findings on the topics, and the bytes of a raw picture."""
     from .observe import observe  # needs rclpy
 
-    seen = observe(robot.namespace, robot.image, robot.compressed, robot.command, robot.use_sim_time, robot.seconds)
+    images = robot.images or camera_topics(() if wants is None else wants.cameras)
+    seen = observe(robot.namespace, images, robot.compressed, robot.command, robot.use_sim_time, robot.seconds)
     clock = check_clock(robot.use_sim_time, seen.clocks, seen.now)
     findings = [] if clock is None else [clock]
-    findings += check_camera(seen.camera, dt)
+    for camera in seen.cameras:
+        findings += check_camera(camera, None if wants is None else wants.dt)
     findings.append(check_command(seen.command, robot.stamped, seen.command_publishers, seen.command_listeners))
-    raw = [] if robot.compressed else [frame.size for frame in seen.camera.frames]
+    raw = [] if robot.compressed else [frame.size for camera in seen.cameras for frame in camera.frames]
     return findings, max(raw, default=FRAME)

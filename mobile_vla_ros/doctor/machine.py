@@ -10,6 +10,7 @@ from .sizes import size_text
 
 FRAME = 640 * 480 * 3  # bytes of the raw picture that buffers are judged by where none was seen
 DISK = 2 * 10**9  # bytes: logs, recordings, an export of a small policy
+LEFT_BEHIND = 500  # files; a node leaves about ten when it is killed, and thousands did harm
 JETPACK_6 = "R36"  # Jetson Linux
 
 
@@ -77,6 +78,19 @@ def check_socket_buffers(rmem_max: int, frame: int) -> Finding:
             "sudo sysctl -w net.core.rmem_max=2147483647 (docs/deployment.md)",
         )
     return ok("socket buffers", found)
+
+
+def check_shared_memory(left: int) -> Finding:
+    """Whether what dead processes have left could make new nodes deaf.
+
+    Args:
+        left: files of Fast DDS that no process holds.
+    """
+    found = f"{left} files that killed nodes have left"
+    if left > LEFT_BEHIND:
+        advice = "new nodes may not hear each other: python3 -m mobile_vla_ros.shared_memory removes them"
+        return warning("shared memory", found, advice)
+    return ok("shared memory", found)
 
 
 def check_board(board: Board | None) -> list[Finding]:

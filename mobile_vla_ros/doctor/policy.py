@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from mobile_vla_models import MemoryShortageError, MobileVLAError
 
+from ..drivable import cameras_of
 from .finding import Finding, error, ok
 from .sizes import size_text
 
 
-def check_policy(path: Path, device: str, engine: str) -> tuple[list[Finding], float | None]:
+@dataclass(frozen=True)
+class Wants:
+    """What a policy wants of the robot's cameras.
+
+    Attributes:
+        dt: s between frames.
+        cameras: their names.
+    """
+
+    dt: float
+    cameras: tuple[str, ...]
+
+
+def check_policy(path: Path, device: str, engine: str) -> tuple[list[Finding], Wants | None]:
     """Load a policy, which compares what it needs with what is free, and checks its golden vectors.
 
     Args:
@@ -19,7 +34,7 @@ def check_policy(path: Path, device: str, engine: str) -> tuple[list[Finding], f
         engine: that computes its steps.
 
     Returns:
-        Findings; s between the frames that it wants, None if it does not load.
+        Findings; what it wants, None if it does not load.
     """
     name = f"policy {path}"
     try:
@@ -40,4 +55,4 @@ def check_policy(path: Path, device: str, engine: str) -> tuple[list[Finding], f
         return [error(name, f"does not load: {type(failed).__name__}: {failed}", advice)], None
     size, left = size_text(weight_bytes(policy.model)), available_memory(policy.model.device)
     found = f"{policy.engine.describe()}; weights {size}; {policy.golden_difference}; then free: {left}"
-    return [ok(name, found)], float(policy.config.dt)
+    return [ok(name, found)], Wants(float(policy.config.dt), cameras_of(policy.config))

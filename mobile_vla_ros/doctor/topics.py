@@ -12,6 +12,7 @@ IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedIm
 TWIST, TWIST_STAMPED = "geometry_msgs/msg/Twist", "geometry_msgs/msg/TwistStamped"
 CAMERA_TIMEOUT = 0.3  # s; the node's own, in config/policy_node.yaml
 AHEAD = 0.05  # s that a stamp may lie in the future before the clocks are said to differ
+LOSSY = "raw pictures get lost one by one: config/fast_dds.xml for the camera's driver, or image_transport: compressed"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def check_camera(camera: Camera, dt: float | None) -> list[Finding]:
         nodes = ", ".join(publisher.node for publisher in camera.publishers)
         return [error(name, f"{len(camera.publishers)} publishers: {nodes}", "one camera a topic: stop or rename one")]
     if not camera.frames:
-        advice = "look whether the camera runs: ros2 topic hz --qos-reliability best_effort"
+        advice = f"look whether the camera runs: ros2 topic hz --qos-reliability best_effort; {LOSSY}"
         return [error(name, f"published ({quality}), but no frame came within {camera.seconds:g} s", advice)]
     return [*_rate(name, camera, quality, dt), _stamps(name, camera), _content(name, camera)]
 
@@ -102,11 +103,10 @@ def _rate(name: str, camera: Camera, quality: str, dt: float | None) -> list[Fin
     gaps = [later.arrived - earlier.arrived for earlier, later in pairwise(frames)]
     rate = len(gaps) / (frames[-1].arrived - frames[0].arrived)
     found = f"{rate:.1f} Hz, longest gap {max(gaps):.2f} s ({quality})"
-    lossy = "raw pictures get lost one by one: image_transport: compressed, or see socket buffers"
     if max(gaps) > CAMERA_TIMEOUT:
-        return [warning(check, found, f"above camera_timeout ({CAMERA_TIMEOUT:g} s) the robot stops; {lossy}")]
+        return [warning(check, found, f"above camera_timeout ({CAMERA_TIMEOUT:g} s) the robot stops; {LOSSY}")]
     if dt is not None and rate < 1.0 / dt:
-        return [warning(check, found, f"the policy wants a frame every {dt:g} s ({1.0 / dt:g} Hz); {lossy}")]
+        return [warning(check, found, f"the policy wants a frame every {dt:g} s ({1.0 / dt:g} Hz); {LOSSY}")]
     return [ok(check, found)]
 
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import rclpy
 from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from ..demo.dds import free_domain, use_domain
+from ..own_node import OwnNode
+from ..shared_memory import remove_left_behind
+from ..stamps import seconds
 from .bounds import Command
 from .child import BenchError, Child
 from .demands import GOOD
@@ -64,6 +62,7 @@ class Bench:
     """
 
     def __init__(self, folder: Path) -> None:
+        remove_left_behind()  # among too much of it a node may not hear its camera
         environment = use_domain(free_domain())
         self.commands: list[Command] = []
         self._statuses: list[tuple[float, str]] = []  # s, steady clock
@@ -78,23 +77,19 @@ class Bench:
         self._node: Child | None = None
         self._sensors: Child | None = None
         self._clients: dict[str, Any] = {}
-        self._context = Context()
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._ros = rclpy.create_node("bench", context=self._context, enable_rosout=False)
-        self._instruction = self._ros.create_publisher(String, "instruction", 1)
-        self._emergency_stop = self._ros.create_publisher(Bool, "emergency_stop", 1)
-        self._ros.create_subscription(TwistStamped, "cmd_vel", self._on_command, 100)
-        self._ros.create_subscription(String, "policy_node/status", self._on_status, _LATCHED)
-        self._ros.create_subscription(
+        self._own = OwnNode("bench")
+        ros = self._own.ros
+        self._instruction = ros.create_publisher(String, "instruction", 1)
+        self._emergency_stop = ros.create_publisher(Bool, "emergency_stop", 1)
+        ros.create_subscription(TwistStamped, "cmd_vel", self._on_command, 100)
+        ros.create_subscription(String, "policy_node/status", self._on_status, _LATCHED)
+        ros.create_subscription(
             String, "policy_node/active_instruction", lambda message: self._followed.append(message.data), _LATCHED
         )
         for kind, names in _SERVICES.items():
             for name in names:
-                self._clients[name] = self._ros.create_client(kind, f"policy_node/{name}")
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._ros)
-        self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
-        self._thread.start()
+                self._clients[name] = ros.create_client(kind, f"policy_node/{name}")
+        self._own.listen()
 
     @property
     def node(self) -> Child:
@@ -265,14 +260,12 @@ class Bench:
         return child.faults[known + number - 1]
 
     def close(self) -> None:
-        """End everything."""
+        """End everything, and remove what killed nodes have left in shared memory."""
         for child in (self._node, self._sensors):
-            if child is not None:
-                child.kill()
-        self._executor.shutdown()
-        self._thread.join(5.0)
-        self._ros.destroy_node()
-        rclpy.shutdown(context=self._context)
+            if child is not None and child.runs:
+                child.end()
+        self._own.close()
+        remove_left_behind()
 
     def _start(self, module: str, arguments: list[str]) -> Child:
         self._started += 1
@@ -290,15 +283,9 @@ class Bench:
             client.remove_pending_request(future)
         raise VainError(f"{name} was not answered for {PATIENCE:g} s")
 
-    def _listen(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
-
     def _on_command(self, message: TwistStamped) -> None:
-        received, stamp, twist = time.monotonic(), message.header.stamp, message.twist
-        self.commands.append(Command(received, stamp.sec + stamp.nanosec * 1e-9, twist.linear.x, twist.angular.z))
+        received, stamp, twist = time.monotonic(), seconds(message.header.stamp), message.twist
+        self.commands.append(Command(received, stamp, twist.linear.x, twist.angular.z))
 
     def _on_status(self, message: String) -> None:
         self._statuses.append((time.monotonic(), message.data))

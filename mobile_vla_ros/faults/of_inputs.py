@@ -7,6 +7,7 @@ from types import MappingProxyType
 from .bench import Bench
 from .fault import Fault, GoesOn, Injected, by_sensors
 from .judge import Expected
+from .policy import DT
 from .promises import CONFIG, T
 
 ODOMETRY_TIMEOUT = 0.3  # s
@@ -83,8 +84,8 @@ def _until_lifted(name: str, demand: str, says: str, bound: float) -> Fault:
 
 
 OTHERS = (
-    _until_lifted("corrupt JPEG", "corrupt", "is corrupt", T),
-    _until_lifted("truncated JPEG", "truncated", "is corrupt", T),
+    _until_lifted("corrupt JPEG", "corrupt", "is corrupt", DT + T),
+    _until_lifted("truncated JPEG", "truncated", "is corrupt", DT + T),
     _until_lifted("odometry silent", "no-odometry", "odometry: none for", ODOMETRY_TIMEOUT + T),
     _until_lifted("clock jumps back", "clock-back", "the clock jumped back by", T),
     _until_lifted("clock jumps forward", "clock-forward", "the clock jumped forward by", T),

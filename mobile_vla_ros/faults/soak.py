@@ -159,7 +159,7 @@ class Soak:
         world.policy.fault = ""
         if not world.alive:
             world.restart()
-        world.controller.reset()
+        world.arming.reset()
         world.controller.arm(world.now, world.steady)
         world.instruct("to the left")
         self._oracle.forget_picture()

@@ -129,7 +129,8 @@ class World:
 
     def stop(self) -> None:
         """Emergency stop."""
-        self.controller.stop("by request")
+        self.arming.stop("by request")
+        self.controller.withdraw()
         self._ask_anew()
 
     def jump(self, seconds: float) -> None:
@@ -151,6 +152,8 @@ class World:
             _, asked, answer = self._due.popleft()
             if asked == self._asked:
                 self.pending = self.steady if any(entry[1] == asked for entry in self._due) else None
+            elif self.pending is not None:
+                self.pending = self.steady  # only now does it begin with what counts
             self._take(answer)
         if not self._worker.alive:
             self._fail("policy: its worker has died; restart the node")

@@ -3,5 +3,6 @@
 from .camera import Camera
 from .draw import draw
 from .drive import Drive
+from .live import LiveOverlay, Moment
 
-__all__ = ["Camera", "Drive", "draw"]
+__all__ = ["Camera", "Drive", "LiveOverlay", "Moment", "draw"]

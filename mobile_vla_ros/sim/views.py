@@ -21,6 +21,7 @@ from .world import CAMERA_HEIGHT, CAMERA_WIDTH, FLOOR_LABEL, World
 
 SHARD = 2000  # views in a file
 VIEWS_PER_SCENE = 5
+MADE_UP_OF_A_NAME = 50  # made-up sentences of each name
 MADE_UP_STEP = 20  # of the made-up sentences that name nothing, every such one
 FACING_SHARE = 0.8  # of the views look roughly towards an object
 
@@ -88,14 +89,8 @@ def _views_of_a_room(rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArr
 
 
 def _write_index(path: Path) -> None:
-    # Of the made-up ones each name has its own: what they have in common are the words that matter.
-    unlike = made_up(TaskKind.GO_TO)
     phrases = {
-        name: [
-            f"the {name}",
-            *sentences(TaskKind.GO_TO, name),
-            *(text.format(target=name) for text in unlike[number :: len(NAMES)]),
-        ]
+        name: [f"the {name}", *sentences(TaskKind.GO_TO, name), *_made_up_of(name, number)]
         for number, name in enumerate(NAMES)
     }
     others = [kind for kind in TaskKind if kind is not TaskKind.GO_TO]
@@ -109,6 +104,12 @@ def _write_index(path: Path) -> None:
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
+
+
+def _made_up_of(name: str, number: int) -> list[str]:
+    # Drawn for each name, so that every made-up word stands beside several names and tells none of them.
+    drawn = episode_rng("sentences of views", 0, number).permutation(list(made_up(TaskKind.GO_TO)))
+    return [str(text).format(target=name) for text in drawn[:MADE_UP_OF_A_NAME]]
 
 
 def _shard_path(out_dir: Path, seed: int, shard: int) -> Path:

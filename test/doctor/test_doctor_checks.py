@@ -10,7 +10,14 @@ from rich.console import Console
 from mobile_vla_ros.doctor import Finding, State
 from mobile_vla_ros.doctor.gather import board, gpu_hardware, memory_facts, power_mode, rmem_max
 from mobile_vla_ros.doctor.gpu import check_onnx_gpu, check_torch_gpu
-from mobile_vla_ros.doctor.machine import Board, check_board, check_disk, check_memory, check_socket_buffers
+from mobile_vla_ros.doctor.machine import (
+    Board,
+    check_board,
+    check_disk,
+    check_memory,
+    check_shared_memory,
+    check_socket_buffers,
+)
 from mobile_vla_ros.doctor.probe import Package, probe
 from mobile_vla_ros.doctor.ros import RosFacts, check_ros
 from mobile_vla_ros.doctor.software import PACKAGES, check_packages, check_python, release
@@ -155,6 +162,7 @@ def test_memory_disk_and_socket_buffers() -> None:
     assert states(check_memory(sizes, "/swapfile file 1 0 -2")) == {"memory": State.OK}
     assert states(check_memory(sizes, "/dev/zram0 partition 1 0 5")) == {"memory": State.OK, "swap": State.WARNING}
     assert [check_disk(free, "/").state for free in (10**9, 10**10)] == [State.WARNING, State.OK]
+    assert [check_shared_memory(left).state for left in (2384, 30)] == [State.WARNING, State.OK]
     assert check_socket_buffers(212_992, 921_600).state is State.WARNING
     assert check_socket_buffers(2**31 - 1, 921_600).state is State.OK
 

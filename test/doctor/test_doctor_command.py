@@ -27,6 +27,7 @@ from sensor_msgs.msg import Image
 from mobile_vla_ros.cli_doctor import doctor
 from mobile_vla_ros.demo.dds import free_domain
 from mobile_vla_ros.doctor.observe import observe
+from mobile_vla_ros.doctor.policy import Wants
 from mobile_vla_ros.doctor.probe import Package
 from mobile_vla_ros.doctor.software import PACKAGES
 from mobile_vla_ros.doctor.topics import IMAGE, TWIST, Endpoint
@@ -108,13 +109,14 @@ def call(*arguments: str) -> Result:
 
 
 def test_a_robot_is_seen_as_it_is(robot: FakeRobot) -> None:
-    seen = observe("/", "camera/image_raw", False, "cmd_vel", False, SECONDS)
-    assert seen.camera.publishers == (Endpoint("/robot", IMAGE, False, False),)
-    assert len(seen.camera.frames) > 10
-    ages = [frame.age for frame in seen.camera.frames if frame.age is not None]
-    assert len(ages) == len(seen.camera.frames)
+    seen = observe("/", ["camera/image_raw"], False, "cmd_vel", False, SECONDS)
+    (camera,) = seen.cameras
+    assert camera.publishers == (Endpoint("/robot", IMAGE, False, False),)
+    assert len(camera.frames) > 10
+    ages = [frame.age for frame in camera.frames if frame.age is not None]
+    assert len(ages) == len(camera.frames)
     assert 0.09 < min(ages) < 0.5
-    assert {(frame.layout, frame.size, frame.problem) for frame in seen.camera.frames} == {("rgb8, 80 x 60", 14400, "")}
+    assert {(frame.layout, frame.size, frame.problem) for frame in camera.frames} == {("rgb8, 80 x 60", 14400, "")}
     assert seen.command_listeners == (Endpoint("/robot", TWIST, True, False),)
     assert seen.command_publishers == ()
     assert seen.clocks == 0
@@ -122,10 +124,10 @@ def test_a_robot_is_seen_as_it_is(robot: FakeRobot) -> None:
 
 @pytest.mark.parametrize("robot", [True], indirect=True)
 def test_ages_are_counted_on_the_simulators_clock(robot: FakeRobot) -> None:
-    seen = observe("/", "camera/image_raw", False, "cmd_vel", True, SECONDS)
+    seen = observe("/", ["camera/image_raw"], False, "cmd_vel", True, SECONDS)
     assert seen.clocks == 1
     assert 1000.0 < seen.now < 1000.0 + 600.0
-    age = seen.camera.frames[-1].age
+    age = seen.cameras[0].frames[-1].age
     assert age is not None
     assert 0.05 < age < 0.5
 
@@ -143,6 +145,18 @@ def test_the_command_says_what_is_wrong_and_ends_with_1(robot: FakeRobot) -> Non
         "advice": "",
     }
     assert done.exit_code == 1
+
+
+def test_each_camera_of_the_policy_is_looked_at(robot: FakeRobot, monkeypatch: pytest.MonkeyPatch) -> None:
+    wants = Wants(0.2, ("front", "hand"))
+    monkeypatch.setattr("mobile_vla_ros.doctor.examination.check_policy", lambda *_: ([], wants))
+    done = call("two_cameras", "--json", "--seconds", str(SECONDS))
+    found = {finding["check"]: finding["found"] for finding in json.loads(done.stdout)}
+    assert found["camera /camera/front/image_raw"] == found["camera /camera/hand/image_raw"] == "nobody publishes it"
+    done = call("two_cameras", "--json", "--image", "camera/image_raw", "--image", "other", "--seconds", str(SECONDS))
+    found = {finding["check"]: finding["found"] for finding in json.loads(done.stdout)}
+    assert found["camera /camera/image_raw: content"] == "rgb8, 80 x 60"
+    assert found["camera /other"] == "nobody publishes it"
 
 
 def test_the_shipped_policy_passes_where_no_topics_are_watched() -> None:

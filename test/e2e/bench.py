@@ -1,31 +1,29 @@
 """A bench for nodes: starts them as processes in a ROS domain of their own and listens to what they publish."""
 
 import os
+import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist, TwistStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from mobile_vla_ros.demo.dds import free_domain
+from mobile_vla_ros.own_node import OwnNode
 
 FOLDER = Path(__file__).parent
 LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+END_TIMEOUT = 10.0  # s for a process to end after SIGINT
 PATIENCE = 60.0  # s for anything that has no deadline of its own
 
 
@@ -44,7 +42,7 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        self.end()
 
     @property
     def output(self) -> str:
@@ -56,7 +54,19 @@ class Process:
     def wait(self, timeout: float = PATIENCE) -> int:
         """The exit code."""
         self._may_end = True
-        return self._process.wait(timeout)
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it still runs after {timeout} s:\n{self.output}")
+
+    def end(self) -> None:
+        """Ask it to end, so that it leaves nothing behind; kill it if it does not."""
+        self._may_end = True
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
     def kill(self) -> float:
         """Kill it; s, monotonic, from which on it does nothing any more."""
@@ -93,9 +103,8 @@ class Bench:
             "OMP_NUM_THREADS": "1",
         }
         self._processes: list[Process] = []
-        self._context = Context()
-        rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-        self.node = rclpy.create_node("bench", context=self._context, enable_rosout=False)
+        self._own = OwnNode("bench", domain)
+        self.node = self._own.ros
         self._instruction = self.node.create_publisher(String, "instruction", 1)
         self._emergency_stop = self.node.create_publisher(Bool, "emergency_stop", 1)
         self.node.create_subscription(Twist, "cmd_vel", self._on_twist, 100)
@@ -107,10 +116,7 @@ class Bench:
         self.node.create_subscription(
             DiagnosticArray, "/diagnostics", lambda message: self.diagnostics.extend(message.status), 10
         )
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
+        self._own.listen()
 
     def start(self, *command: str | Path, parameters: dict[str, Any] | None = None) -> Process:
         """Start a Python script of this folder, or a module ("-m", name)."""
@@ -204,17 +210,8 @@ class Bench:
 
     def close(self) -> None:
         for process in self._processes:
-            process.kill()
-        self._executor.shutdown()
-        self._thread.join(5.0)
-        self.node.destroy_node()
-        rclpy.shutdown(context=self._context)
-
-    def _listen(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
+            process.end()
+        self._own.close()
 
     def _on_twist(self, message: Twist) -> None:
         self.commands.append((time.monotonic(), message.linear.x, message.angular.z))

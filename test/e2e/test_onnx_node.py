@@ -23,11 +23,17 @@ pytestmark = pytest.mark.e2e
 def test_the_shipped_policy_drives_through_onnx_runtime(bench: Bench, tmp_path: Path) -> None:
     policy = shutil.copytree(share_path(SHIPPED_POLICY), tmp_path / "policy")
     export(policy, "fp32", Progress(disable=True))
-    # Steps of a busy machine may take longer than a robot would allow.
+    # Steps of a busy machine may take longer than a robot would allow; the turn would be done before its rate is known.
     node = bench.start(
         "-m",
         "mobile_vla_ros.policy_node",
-        parameters={"policy": str(policy), "engine": "onnx", "policy_timeout": 5.0, "plan_timeout": 10.0},
+        parameters={
+            "policy": str(policy),
+            "engine": "onnx",
+            "policy_timeout": 5.0,
+            "plan_timeout": 10.0,
+            "stop_threshold": 1.0,
+        },
     )
     bench.start("camera.py", "rgb8")
     bench.until_ready()

@@ -16,12 +16,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
 from mobile_vla_ros.images import to_rgb
+from mobile_vla_ros.stamps import seconds
 
 pytestmark = pytest.mark.e2e
-
-
-def seconds(stamp: object) -> float:
-    return stamp.sec + stamp.nanosec * 1e-9  # type: ignore[attr-defined]
 
 
 class Listener:

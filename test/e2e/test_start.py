@@ -1,5 +1,6 @@
 """How policy_node starts and ends, by itself or under a manager; what is said when it cannot."""
 
+import re
 import signal
 import threading
 import time
@@ -13,7 +14,10 @@ from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry
 from obedient_policy_node import OPENING
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.utilities import get_rmw_implementation_identifier as rmw
 from std_msgs.msg import String
+
+from mobile_vla_ros.shared_memory import FOLDER
 
 pytestmark = pytest.mark.e2e
 
@@ -32,15 +36,32 @@ def test_a_missing_policy_directory_is_one_message(bench: Bench) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_starting_ends_it(bench: Bench, number: signal.Signals) -> None:
+    # Many short sleeps: a signal that arrives just before a long one is noticed only after it.
     program = (
         "import sys, time; from mobile_vla_ros.node_process import run; "
-        "sys.exit(run(lambda: print('starting', flush=True) or time.sleep(60)))"
+        "sys.exit(run(lambda: print('starting', flush=True) or [time.sleep(0.01) for _ in range(6000)]))"
     )
     node = bench.start("-c", program)
     bench.until(lambda: "starting" in node.output)
     node.send(number)
     assert node.wait(10.0) == 130
     assert "Traceback" not in node.output
+
+
+@pytest.mark.skipif(rmw() != "rmw_fastrtps_cpp", reason="about Fast DDS")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_that_ends_leaves_no_shared_memory(bench: Bench, number: signal.Signals) -> None:
+    def segments() -> set[str]:
+        return {file.name for file in FOLDER.iterdir() if re.match("fast(rtps|dds)_[0-9a-f]{16}", file.name)}
+
+    before = segments()
+    node = bench.start(NODE)
+    bench.until_ready()
+    made = segments() - before
+    assert made
+    node.send(number)
+    assert node.wait(10.0) == 0
+    assert not made & segments()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

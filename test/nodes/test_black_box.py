@@ -177,11 +177,27 @@ def test_it_goes_on_after_the_trip_and_ends_with_the_node(start: Start, log: Log
     assert box.trip("stalled")
     drive(box, range(3, 6))
     assert not box.trip("stalled again")
+    assert not box.trip("emergency stop", urgent=True)
     assert log.written == []
     box.close(WAIT)
+    metadata = (log.written[0] / "metadata.yaml").read_text()
+    assert "reason: 'stalled; then: emergency stop'" in metadata
     (episode,) = open_rosbag2(source(log.written[0]))
     assert len(episode.actions.values) == 6
     assert not box.trip("too late")
+
+
+def test_only_what_is_urgent_is_recorded_in_the_pause_after_a_recording(start: Start, log: Log) -> None:
+    box = start(pause=600.0)
+    drive(box, range(2))
+    assert box.trip("stalled")
+    log.wait()
+    assert not box.trip("stalled")
+    end = time.monotonic() + WAIT
+    while not box.trip("emergency stop", urgent=True):
+        assert time.monotonic() < end
+    log.wait()
+    assert len(log.written) == 2
 
 
 def test_it_ends_by_itself_after_the_trip(start: Start, log: Log) -> None:

@@ -66,7 +66,8 @@ def test_what_is_commanded_and_what_the_watchdogs_saw() -> None:
         "frames dropped": "7",
         "frames replaced by newer ones": "3",
     }
-    controller.stop("pressed")
+    controller.arming.stop("pressed")
+    controller.withdraw()
     status = control_status("/policy_node", controller, DriveState.WAITING, "", 5.25, Counts())
     values = {pair.key: pair.value for pair in status.values}
     assert status.level == DiagnosticStatus.OK

@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,7 +129,30 @@ def test_a_frame_that_cannot_be_decoded_is_an_answer(policy: GatedPolicy, worker
     (answer,) = collect(worker, 1)
     assert isinstance(answer, BadFrame)
     assert "32FC1" in answer.reason
-    assert answer.stamp == 1.0
+    assert (answer.camera, answer.stamp) == ("", 1.0)
+
+
+def test_the_pictures_of_other_cameras_go_along_by_name(policy: GatedPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[object, ...]] = []
+    step = policy.step
+    monkeypatch.setattr(
+        policy,
+        "step",
+        lambda rgb, instruction, state, extra: (seen.append((rgb[0, 0, 0], state, extra)), step(rgb, instruction))[1],
+        raising=False,
+    )
+    worker = start(policy)
+    policy.go.set()
+    hand = to_image(np.full((2, 3, 3), 7, np.uint8), Time(), "hand")
+    worker.submit(replace(request(1.0), extra={"hand": hand}))
+    assert isinstance(collect(worker, 1)[0], Planned)
+    ((value, state, extra),) = seen
+    assert (value, state, list(extra)) == (0, None, ["hand"])
+    np.testing.assert_array_equal(extra["hand"], np.full((2, 3, 3), 7, np.uint8))
+    worker.submit(replace(request(1.2), extra={"hand": Image(encoding="32FC1", width=4, height=4, step=16)}))
+    (answer,) = collect(worker, 1)
+    assert isinstance(answer, BadFrame)
+    assert (answer.camera, answer.stamp) == ("hand", 1.2)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -1,25 +1,33 @@
 """policy_node as a managed node, in this process: its states, and what it does when one cannot be left or entered."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 
 import rclpy
+from builtin_interfaces.msg import Time
+from nav_msgs.msg import Odometry
 from rclpy.lifecycle.node import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from std_msgs.msg import Bool, String
 from still_policy import StillPolicy
 
-from mobile_vla_ros import node_process
 from mobile_vla_ros.control import Command
+from mobile_vla_ros.drive import Drive
 from mobile_vla_ros.executor import RobotExecutor
+from mobile_vla_ros.images import to_image
 from mobile_vla_ros.loading import Loaded
+from mobile_vla_ros.overlay import Moment
 from mobile_vla_ros.policy_node import ERROR, FAILURE, SUCCESS, PolicyNode
+from mobile_vla_ros.topics import Publishers
 
 
 class Opener:
@@ -27,6 +35,7 @@ class Opener:
 
     def __init__(self) -> None:
         self.opened = 0
+        self.policy = StillPolicy()
         self.error: BaseException | None = None
         self.gate = threading.Event()
         self.gate.set()
@@ -36,7 +45,7 @@ class Opener:
         if self.error is not None:
             raise self.error
         self.opened += 1
-        return Loaded(StillPolicy())
+        return Loaded(self.policy)
 
 
 @pytest.fixture
@@ -45,10 +54,7 @@ def opener() -> Opener:
 
 
 @pytest.fixture
-def node(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> Iterator[PolicyNode]:
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
-    monkeypatch.setattr(node_process, "DISCOVERY_TIME", 0.0)
+def node(opener: Opener, alone: None) -> Iterator[PolicyNode]:
     rclpy.init(args=["--ros-args", "-p", "autostart:=false"])
     node = PolicyNode(opener)
     yield node
@@ -87,7 +93,7 @@ def test_it_goes_through_its_states_and_back_as_often_as_wanted(node: PolicyNode
     assert node._worker is None
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no memory"), OSError("no such file")])
+@pytest.mark.parametrize("error", [RuntimeError("no memory"), OSError("no such file"), SystemExit("no licence")])
 def test_a_policy_that_does_not_open_leaves_it_unconfigured(
     node: PolicyNode, opener: Opener, error: Exception, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,6 +131,56 @@ def test_what_goes_wrong_in_activation_frees_everything(
     assert node.trigger_configure() is SUCCESS
     assert node.trigger_activate() is SUCCESS
     assert node._described == "active"
+
+
+def activated(node: PolicyNode) -> Drive:
+    assert node.trigger_configure() is SUCCESS
+    assert node.trigger_activate() is SUCCESS
+    assert node._drive is not None
+    return node._drive
+
+
+def spin_some(node: PolicyNode) -> None:
+    executor = RobotExecutor(node.slow)
+    executor.add_node(node)
+    for _ in range(50):
+        executor.spin_once(timeout_sec=0.01)
+
+
+def test_a_press_is_heard_however_soon_it_is_let_go(node: PolicyNode) -> None:
+    button = node.create_publisher(Bool, "emergency_stop", 10)
+    spin_some(node)
+    for pressed in (False, True, False, False):  # beside the heartbeat of another publisher
+        button.publish(Bool(data=pressed))
+    spin_some(node)
+    assert node._arming.latched == "pressed"
+    assert not node._arming.pressed
+
+
+def test_each_press_ends_the_instruction(node: PolicyNode) -> None:
+    drive = activated(node)
+    for pressed, sentence in ((True, ""), (True, "go"), (False, "go"), (True, "")):
+        node._on_emergency_stop(Bool(data=pressed))
+        assert drive.controller.instruction == sentence
+        drive.on_instruction(String(data="go"))
+
+
+def test_it_is_disarmed_even_where_the_last_zero_cannot_be_sent(
+    node: PolicyNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activated(node)
+    assert node._arm() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(node._out, "command", lambda _: 1 / 0)
+        assert node.trigger_deactivate() is ERROR
+    assert not node._arming.armed
+
+
+def test_odometry_of_absurd_numbers_is_no_reason_to_end(node: PolicyNode) -> None:
+    drive = activated(node)
+    message = Odometry()
+    message.pose.pose.orientation.y = message.pose.pose.orientation.w = 1e200
+    drive.on_odometry(message)
 
 
 def test_an_emergency_stop_holds_in_every_state(node: PolicyNode) -> None:
@@ -183,6 +239,16 @@ def test_only_slow_callbacks_leave_the_thread_that_spins(node: PolicyNode) -> No
     wait_until(lambda: not executor.busy)
 
 
+def test_threads_that_have_ended_are_not_kept(node: PolicyNode) -> None:
+    calls: list[int] = []
+    node.create_timer(0.005, lambda: calls.append(0), callback_group=node.slow)
+    executor = RobotExecutor(node.slow)
+    executor.add_node(node)
+    while len(calls) < 20:
+        executor.spin_once(timeout_sec=0.1)
+    assert len(executor._threads) < 10
+
+
 @pytest.mark.parametrize("slow", [True, False])
 def test_what_a_callback_raises_ends_spinning(node: PolicyNode, slow: bool) -> None:
     node.create_timer(0.01, lambda: 1 / 0, callback_group=node.slow if slow else None)
@@ -198,13 +264,11 @@ def test_what_a_callback_raises_ends_spinning(node: PolicyNode, slow: bool) -> N
 
 
 def test_a_zero_leaves_also_when_what_decides_is_broken(node: PolicyNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert node.trigger_configure() is SUCCESS
-    assert node.trigger_activate() is SUCCESS
+    drive = activated(node)
     sent: list[Command] = []
     publish = node._out.command
     monkeypatch.setattr(node._out, "command", lambda command: (sent.append(command), publish(command))[1])
-    assert node._drive is not None
-    monkeypatch.setattr(node._drive.controller, "command", lambda *_: 1 / 0)
+    monkeypatch.setattr(drive.controller, "command", lambda *_: 1 / 0)
     executor = RobotExecutor(node.slow)
     executor.add_node(node)
 
@@ -217,6 +281,116 @@ def test_a_zero_leaves_also_when_what_decides_is_broken(node: PolicyNode, monkey
     assert sent == []
     assert node.close()
     assert [(command.linear_x, command.angular_z) for command in sent] == [(0.0, 0.0)]
+
+
+class TwoCameras(StillPolicy):
+    config = SimpleNamespace(**vars(StillPolicy.config), cameras=("front", "hand"))
+
+
+def camera_topics(node: PolicyNode) -> list[str]:
+    return sorted(one.topic_name for one in node.subscriptions if "camera" in one.topic_name)
+
+
+@pytest.mark.parametrize(
+    ("policy", "transport", "topics"),
+    [
+        (StillPolicy, "raw", ["/camera/image_raw"]),
+        (StillPolicy, "compressed", ["/camera/image_raw/compressed"]),
+        (TwoCameras, "raw", ["/camera/front/image_raw", "/camera/hand/image_raw"]),
+        (TwoCameras, "compressed", ["/camera/front/image_raw/compressed", "/camera/hand/image_raw/compressed"]),
+    ],
+)
+def test_the_cameras_of_the_policy_are_heard_from_configure_to_cleanup(
+    node: PolicyNode, opener: Opener, policy: type[StillPolicy], transport: str, topics: list[str]
+) -> None:
+    node._settings.image_transport = transport
+    opener.policy = policy()
+    before = sorted(channel.name for channel in node._in.channels)
+    executor = RobotExecutor(node.slow)
+    executor.add_node(node)
+    for _ in range(2):
+        assert camera_topics(node) == []
+        assert node.trigger_configure() is SUCCESS
+        assert camera_topics(node) == topics
+        assert [channel.name for channel in node._in.channels if "camera" in channel.name] == topics
+        assert node.trigger_cleanup() is SUCCESS
+        end = time.monotonic() + 30.0
+        while camera_topics(node) and time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.1)
+    assert sorted(channel.name for channel in node._in.channels) == before
+
+
+def test_cameras_come_and_go_while_the_node_spins(
+    node: PolicyNode, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opener.policy = TwoCameras()
+    heard: list[str] = []
+    monkeypatch.setattr(node, "_on_image", lambda camera, _: heard.append(camera))
+    frame = to_image(np.zeros((4, 6, 3), np.uint8), Time(), "camera")
+    cameras = [node.create_publisher(Image, f"camera/{name}/image_raw", 1) for name in ("front", "hand")]
+    node.create_timer(0.002, lambda: [camera.publish(frame) for camera in cameras])
+    results: list[TransitionCallbackReturn] = []
+
+    def manage() -> None:
+        for _ in range(10):
+            results.append(node.trigger_configure())
+            count = len(heard)
+            wait_until(lambda count=count: {"front", "hand"} <= set(heard[count:]))
+            results.append(node.trigger_cleanup())
+
+    manager = threading.Thread(target=manage, daemon=True)
+    manager.start()
+    executor = RobotExecutor(node.slow)
+    executor.add_node(node)
+    while manager.is_alive():
+        executor.spin_once(timeout_sec=0.1)
+    assert results == [SUCCESS] * 20
+
+
+def test_the_overlay_is_drawn_only_for_somebody_and_of_the_newest_frame(
+    node: PolicyNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = activated(node)
+    shown: list[Moment] = []
+    monkeypatch.setattr(node._overlay, "show", shown.append)
+    frames = [to_image(np.full((4, 6, 3), value, np.uint8), Time(), "camera") for value in (1, 2)]
+    drive.on_image("camera", frames[0])
+    drive.tick()
+    assert shown == []
+    monkeypatch.setattr(Publishers, "overlay_wanted", True)
+    drive.on_image("camera", frames[1])
+    drive.tick()
+    (moment,) = shown
+    assert moment.message is frames[1]
+    assert (moment.command.reason, moment.plan, moment.stop) == ("not armed yet", None, None)
+
+
+def test_faults_and_emergency_stops_trip_the_black_box_and_nothing_else_does(
+    node: PolicyNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips: list[tuple[str, bool]] = []
+    monkeypatch.setattr(node, "_trip", lambda reason, by_a_person: trips.append((reason, by_a_person)))
+    assert node.trigger_configure() is SUCCESS
+    assert node._black_box is None  # none is made unless a folder is named
+    assert node.trigger_activate() is SUCCESS
+    drive = node._drive
+    assert drive is not None
+    assert node._arm() is None
+    node._disarm()
+    drive.tick()
+    assert node._arm() is None
+    drive.on_instruction(String(data="go"))
+    assert trips == []
+    drive.controller.policy_failed("policy: out of memory")
+    for _ in range(3):
+        drive.tick()
+    assert trips == [("policy: out of memory", False)]
+    node._stop()
+    drive.tick()
+    assert trips[1:] == [("emergency stop: by request", True)]
+    assert node._arming.reset() is None
+    drive.tick()
+    assert len(trips) == 2
 
 
 def test_the_return_values_are_those_of_rclpy() -> None:

@@ -1,6 +1,5 @@
 """What policy_node refuses to start with: one message that names the thing, and exit code 1."""
 
-import os
 import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,13 +10,14 @@ import yaml
 pytest.importorskip("rclpy")
 
 import rclpy
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from still_policy import StillPolicy
 
-from mobile_vla_ros import node_process
 from mobile_vla_ros.loading import Loaded
 from mobile_vla_ros.node_process import RobotNode, StartError, run
 from mobile_vla_ros.policy_node import SUCCESS, PolicyNode
 from mobile_vla_ros.share import share_path
+from mobile_vla_ros.topics import NEWEST, NEWEST_FRAME
 
 
 class Started(Exception):  # noqa: N818  (the wanted end of a start)
@@ -34,15 +34,13 @@ class StartOnly(PolicyNode):
         super().__init__(None if policy is None else lambda: Loaded(policy()))
         configured = self.trigger_configure() is SUCCESS
         assert self.close()
+        self.destroy_node()
         raise Started if configured else StartError(self._reason)
 
 
 @pytest.fixture(autouse=True)
-def _own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_process(alone: None) -> Iterator[None]:
     """As if each test were a process: a domain, signal handlers, no waiting for others."""
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
-    monkeypatch.setattr(node_process, "DISCOVERY_TIME", 0.0)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in handlers.items():
@@ -109,6 +107,16 @@ def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> Non
         ("stop_release:=0.6", "parameter stop_release = 0.6 is above stop_threshold = 0.5"),
         ("control_hz:=10.0 -p camera_timeout:=0.4", "a dead camera would stop the robot after 0.60 s"),
         ("odometry_timeout:=-1.0", "odometry_timeout out of range"),
+        ("overlay_camera_height:=.nan", "overlay_camera_height out of range"),
+        ("overlay_camera_fov:=3.2", "overlay_camera_fov out of range"),
+        ("overlay_robot_width:=0.0", "overlay_robot_width out of range"),
+        ("black_box_folder:=trips", "parameter black_box_folder is 'trips': expected an absolute path"),
+        ("black_box_megabytes:=0", "black_box_megabytes out of range"),
+        (
+            "qos_overrides./camera/picture.subscription.reliability:=reliable",
+            "cannot configure: unknown parameter qos_overrides./camera/picture.subscription.reliability; known: ",
+        ),
+        ("camera_tolerance:=0.5", "camera_tolerance out of range"),
         ("image_transport:=theora", "parameter image_transport is 'theora': expected one of raw, compressed"),
         ("dtype:=int8", "parameter dtype is 'int8': expected one of auto, float32, bfloat16, float16"),
         ("limits.linear_x_max:=0.8", "parameter limits: limit linear_x_max = 0.8 loosens the policy's 0.5"),
@@ -120,6 +128,27 @@ def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> Non
 )
 def test_other_parameters_are_refused_by_name(capfd: pytest.CaptureFixture[str], argument: str, message: str) -> None:
     assert message in refusal(capfd, StartOnly, "-p", *argument.split())
+
+
+def test_a_qos_override_changes_the_topic_that_it_names_and_no_other() -> None:
+    overrides = (
+        "qos_overrides./camera/image_raw.subscription.reliability:=reliable",
+        "qos_overrides./instruction.subscription.durability:=transient_local",
+    )
+    rclpy.init(args=["--ros-args", "-p", "autostart:=false", *(part for one in overrides for part in ("-p", one))])
+    try:
+        node = PolicyNode(lambda: Loaded(StillPolicy()))
+        assert node.trigger_configure() is SUCCESS
+        profiles = {one.topic_name: one.qos_profile for one in node.subscriptions}
+        assert profiles["/camera/image_raw"].reliability is ReliabilityPolicy.RELIABLE
+        assert profiles["/instruction"].durability is DurabilityPolicy.TRANSIENT_LOCAL
+        assert profiles["/emergency_stop"].durability is DurabilityPolicy.VOLATILE
+        assert NEWEST_FRAME.reliability is ReliabilityPolicy.BEST_EFFORT
+        assert NEWEST.durability is DurabilityPolicy.VOLATILE
+        assert node.close()
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
 
 
 def test_bad_files_are_refused(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

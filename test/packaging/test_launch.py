@@ -1,16 +1,38 @@
-"""The launch files start what setup.py installs; where a ROS distribution is, `launch` loads them too."""
+"""The launch files start what setup.py installs, with the right topics and parameters; the latter where `launch` is."""
+
+from __future__ import annotations
 
 import ast
-import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
-
-
 DRIVING = {"mobile_vla.launch.py": {"policy_node"}, "sim.launch.py": {"sim_robot"}}
+EXECUTABLES = {
+    "mobile_vla_ros": ("policy_node", "sim_robot"),
+    "twist_mux": ("twist_mux",),
+    "nav2_velocity_smoother": ("velocity_smoother",),
+    "nav2_collision_monitor": ("collision_monitor",),
+    "nav2_lifecycle_manager": ("lifecycle_manager",),
+    "joy": ("joy_node",),
+    "teleop_twist_joy": ("teleop_node",),
+}
+NOTE_CALL = f"""#!{sys.executable}
+import json, os, sys
+from pathlib import Path
+arguments = sys.argv
+files = [Path(file) for option, file in zip(arguments, arguments[1:]) if option == "--params-file"]
+call = {{"arguments": arguments, "parameters": [file.read_text() for file in files]}}
+(Path(os.environ["CALLS"]) / f"{{os.getpid()}}.json").write_text(json.dumps(call))
+"""
 
 
 def own_executables(path: Path) -> set[str]:
@@ -33,15 +55,211 @@ def test_starts_installed_executables(path: Path) -> None:
         assert f'"{executable} = mobile_vla_ros.' in setup
 
 
-@pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
-def test_loads(path: Path) -> None:
+@dataclass
+class Started:
+    """A program as a launch file has started it."""
+
+    arguments: list[str]
+    parameters: dict[str, Any]  # of all parameter files: the last one counts
+
+    def _rules(self) -> dict[str, str]:
+        after = zip(self.arguments, self.arguments[1:], strict=False)
+        return dict(rule.split(":=", 1) for option, rule in after if option == "-r")
+
+    @property
+    def namespace(self) -> str:
+        return self._rules().get("__ns", "/").rstrip("/")
+
+    def topic(self, name: str) -> str:
+        """What a topic of the program is called in the end."""
+        given = self._rules().get(name, name)
+        return given if given.startswith("/") else f"{self.namespace}/{given}"
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Started]]:
+    """Launch a file, or what includes it, and return what it has started, by the name of the program."""
     pytest.importorskip("launch_ros", reason="launch comes with a ROS distribution, not as a wheel")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    description = module.generate_launch_description()
-    arguments = {argument.name: argument for argument in description.get_launch_arguments()}
-    assert "policy" in arguments or path.name not in DRIVING
-    assert all(argument.description for argument in arguments.values())
+    from launch import LaunchDescription, LaunchService
+    from launch.actions import IncludeLaunchDescription
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    calls, index = tmp_path / "calls", tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    programs = [tmp_path / "bin" / "ros2"]
+    for folder in (calls, index, tmp_path / "bin", tmp_path / "share" / "mobile_vla_ros"):
+        folder.mkdir(parents=True)
+    for package, executables in EXECUTABLES.items():
+        (index / package).touch()
+        (tmp_path / "lib" / package).mkdir(parents=True)
+        programs += [tmp_path / "lib" / package / executable for executable in executables]
+    for program in programs:
+        program.write_text(NOTE_CALL)
+        program.chmod(0o755)
+    for folder in (ROOT / "launch", ROOT / "config"):
+        (tmp_path / "share" / "mobile_vla_ros" / folder.name).symlink_to(folder)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("CALLS", str(calls))
+    monkeypatch.setenv("ROS_HOME", str(tmp_path / "home"))
+
+    def launch(name: str, *before: Any, **arguments: str) -> dict[str, Started]:
+        source = PythonLaunchDescriptionSource(str(ROOT / "launch" / name))
+        included = IncludeLaunchDescription(source, launch_arguments=arguments.items())
+        service = LaunchService(noninteractive=True)
+        service.include_launch_description(LaunchDescription([*before, included]))
+        assert service.run() == 0
+        started = {}
+        for file in calls.iterdir():
+            call = json.loads(file.read_text())
+            parameters: dict[str, Any] = {}
+            for text in call["parameters"]:
+                # launch_ros tags its lists so; rcl does not care
+                for of_node in yaml.safe_load(text.replace("!!python/tuple", "")).values():
+                    parameters |= of_node["ros__parameters"]
+            program = Path(call["arguments"][0]).name
+            assert program not in started
+            started[program] = Started(call["arguments"], parameters)
+            file.unlink()
+        return started
+
+    return launch
+
+
+def test_an_empty_argument_leaves_what_the_parameter_file_says(start: Any, tmp_path: Path) -> None:
+    said = {
+        "policy": "/a/policy",
+        "engine": "onnx",
+        "device": "cuda",
+        "image_transport": "compressed",
+        "use_sim_time": True,
+        "autostart": False,
+        "arm_on_activate": True,
+    }
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": said}}))
+    assert start("mobile_vla.launch.py", params_file=str(file))["policy_node"].parameters == said
+
+    other = {
+        "policy": "123",
+        "engine": "torch",
+        "device": "cpu",
+        "image_transport": "raw",
+        "use_sim_time": False,
+        "autostart": True,
+        "arm_on_activate": False,
+    }
+    arguments = {name: str(value).lower() for name, value in other.items()}
+    assert start("mobile_vla.launch.py", params_file=str(file), **arguments)["policy_node"].parameters == other
+
+
+def test_alone_the_node_speaks_to_the_base(start: Any) -> None:
+    started = start("mobile_vla.launch.py", instruction="say", image="front/image", log_level="debug")
+    assert set(started) == {"policy_node"}
+    node = started["policy_node"]
+    assert node.topic("cmd_vel") == "/cmd_vel"
+    assert node.topic("instruction") == "/say"
+    assert node.topic("camera/image_raw") == "/front/image"
+    assert node.topic("camera/image_raw/compressed") == "/front/image/compressed"
+    assert node.arguments[node.arguments.index("--log-level") + 1] == "debug"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "monitor", "cmd_vel"),
+    [("", False, "cmd_vel"), ("r1", True, "cmd_vel"), ("", True, "base/cmd_vel"), ("r1", False, "base/cmd_vel")],
+)
+def test_with_safety_commands_reach_the_base_by_the_chain_alone(
+    start: Any, namespace: str, monitor: bool, cmd_vel: str
+) -> None:
+    given = {"safety": "true", "collision_monitor": str(monitor).lower(), "namespace": namespace, "cmd_vel": cmd_vel}
+    started = start("mobile_vla.launch.py", use_sim_time="true", **given)
+    node, mux, smoother = (started[name] for name in ("policy_node", "twist_mux", "velocity_smoother"))
+    inputs = {source["topic"]: mux.topic(source["topic"]) for source in mux.parameters["topics"].values()}
+    assert node.topic("cmd_vel") == inputs["cmd_vel_vla"]
+    assert mux.topic("cmd_vel_out") == smoother.topic("cmd_vel")
+    last, out = smoother, smoother.topic("cmd_vel_smoothed")
+    if monitor:
+        last = started["collision_monitor"]
+        assert last.topic(last.parameters["cmd_vel_in_topic"]) == out
+        out = last.topic(last.parameters["cmd_vel_out_topic"])
+    assert out == f"{'/' if namespace else ''}{namespace}/{cmd_vel}"
+    assert node.topic("emergency_stop") == mux.topic(mux.parameters["locks"]["emergency_stop"]["topic"])
+    managed = ["velocity_smoother", *(["collision_monitor"] if monitor else [])]
+    assert started["lifecycle_manager"].parameters["node_names"] == managed
+    assert set(started) == {"policy_node", "twist_mux", "lifecycle_manager", *managed}
+    assert all(one.parameters["use_sim_time"] is True for one in started.values())
+
+
+@pytest.mark.parametrize(("transport", "suffix"), [("raw", ""), ("compressed", "/compressed")])
+def test_a_recording_has_what_the_policy_sees_and_the_base_is_commanded(
+    start: Any, tmp_path: Path, transport: str, suffix: str
+) -> None:
+    started = start(
+        "mobile_vla.launch.py",
+        record=str(tmp_path / "runs"),
+        image_transport=transport,
+        namespace="r1",
+        image="front/image",
+        instruction="say",
+        safety="true",
+        cmd_vel="base/cmd_vel",
+    )
+    command = started["ros2"].arguments
+    assert command[1:3] == ["bag", "record"]
+    topics = command[3 : command.index("--storage")]
+    wanted = [f"front/image{suffix}", "camera/camera_info", "base/cmd_vel", "odom", "say"]
+    assert topics == [f"/r1/{topic}" for topic in wanted]
+    assert Path(command[command.index("--output") + 1]).parent == tmp_path / "runs"
+    assert "--use-sim-time" not in command
+    assert started["policy_node"].topic("cmd_vel") == "/r1/cmd_vel_vla"
+
+
+def test_a_namespace_around_the_launch_file_holds_for_all_of_it(start: Any, tmp_path: Path) -> None:
+    from launch_ros.actions import PushRosNamespace
+
+    record, topic = str(tmp_path / "runs"), "/fleet/r1/cmd_vel"
+    started = start(
+        "mobile_vla.launch.py", PushRosNamespace("fleet"), namespace="r1", record=record, image_transport="raw"
+    )
+    assert started["policy_node"].topic("cmd_vel") == topic
+    assert topic in started["ros2"].arguments
+
+
+def test_the_simulated_robot_and_its_policy_are_joined(start: Any, tmp_path: Path) -> None:
+    started = start("sim.launch.py", namespace="r1", policy="/p", record=str(tmp_path / "runs"), safety="true")
+    robot, node = started["sim_robot"], started["policy_node"]
+    assert robot.topic("camera/image_raw") == node.topic("camera/image_raw") == "/r1/camera/image_raw"
+    assert robot.topic("cmd_vel") == started["velocity_smoother"].topic("cmd_vel_smoothed")
+    assert node.parameters["use_sim_time"] is True
+    assert node.parameters["arm_on_activate"] is True
+    assert "--use-sim-time" in started["ros2"].arguments
+    assert "/r1/camera/image_raw" in started["ros2"].arguments
+
+    assert start("sim.launch.py", arm_on_activate="false")["policy_node"].parameters["arm_on_activate"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"safety": "true", "cmd_vel": "/r1/cmd_vel_vla"}, "cmd_vel is /r1/cmd_vel_vla"),
+        ({"record": "/nowhere"}, "record needs image_transport"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(
+    start: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, arguments: dict[str, str], said: str
+) -> None:
+    with pytest.raises(AssertionError):
+        start("mobile_vla.launch.py", **arguments)
+    assert not list((tmp_path / "calls").iterdir())
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
+def test_every_argument_is_described_and_has_a_default(path: Path) -> None:
+    pytest.importorskip("launch_ros", reason="launch comes with a ROS distribution, not as a wheel")
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    description = PythonLaunchDescriptionSource(str(path)).try_get_launch_description_without_context()
+    assert description is not None
+    arguments = description.get_launch_arguments()
+    assert arguments
+    assert all(argument.description and argument.default_value is not None for argument in arguments)

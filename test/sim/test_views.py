@@ -1,6 +1,7 @@
 """Grounding views: form, labels and repeatability, on shards of a few pictures."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from safetensors.numpy import load_file
 
 from mobile_vla_ros.sim import views
 from mobile_vla_ros.sim.scene import NAMES
+from mobile_vla_ros.sim.task import TaskKind, made_up
 from mobile_vla_ros.sim.world import FLOOR_LABEL, WALL_LABEL
 
 
@@ -77,6 +79,15 @@ def test_the_index_has_sentences_for_all_and_shards_there_are_kept(tmp_path: Pat
         assert f"the {name}" in index["phrases"][name]
         assert all(name in sentence for sentence in index["phrases"][name])
     assert {"turn left", "turn right", "stop"} <= set(index["phrases"][""])
+    strange = Counter(
+        text.replace(name, "{target}") for name in NAMES for text in index["phrases"][name] if text in _made_up(name)
+    )
+    assert strange.total() == 50 * len(NAMES)
+    assert sum(count >= 2 for count in strange.values()) > 0.9 * len(strange), "a word that stands beside one name"
+
+
+def _made_up(name: str) -> set[str]:
+    return {text.format(target=name) for text in made_up(TaskKind.GO_TO)}
 
 
 @pytest.mark.parametrize("count", [0, -2000, 100])
