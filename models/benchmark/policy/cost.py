@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry, mm_flop, sdpa_flop_count, shape_wrapper
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count, shape_wrapper
 
 from ...convert.stored import precision_of
 from ...engine.history import LeanHistory
@@ -195,7 +195,7 @@ _FORMULAS: dict[Any, Any] = {
     **flop_registry,
     torch.ops.aten.lstm: _lstm,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: shape_wrapper(_attention),
-    torch.ops.aten._int_mm: shape_wrapper(mm_flop),
+    torch.ops.aten._int_mm: flop_registry[torch.ops.aten.mm],
 }
 
 
