@@ -8,11 +8,12 @@ from typing import Any
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-_LOOK = 0.05  # s between looks whether a callback has failed
+_LOOK = 0.05  # s between looks whether a callback has failed, or the node is closing
+_PATIENCE = 5.0  # s for a callback to end
 
 
 class OwnNode:
@@ -36,6 +37,7 @@ class OwnNode:
     def __init__(self, name: str, domain: int | None = None, **options: Any) -> None:
         self._context = Context()
         self._failure: Exception | None = None
+        self._closing = False
         rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         try:
             self.ros: Node = rclpy.create_node(name, context=self._context, enable_rosout=False, **options)
@@ -64,16 +66,18 @@ class OwnNode:
 
     def close(self) -> None:
         """Leave the ROS graph."""
-        self._executor.shutdown()
+        self._closing = True
         if self._thread.is_alive():
-            self._thread.join(5.0)
+            self._thread.join(_PATIENCE)
+        if self._thread.is_alive():
+            return  # a callback that does not end still uses the node
+        self._executor.shutdown()
         self.ros.destroy_node()
         rclpy.shutdown(context=self._context)
 
     def _spin(self) -> None:
         try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
+            while not self._closing:
+                self._executor.spin_once(timeout_sec=_LOOK)
         except Exception as error:  # noqa: BLE001  (whatever it is, `wait` raises it where somebody hears of it)
             self._failure = error

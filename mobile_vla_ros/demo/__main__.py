@@ -84,8 +84,8 @@ def _refuse(reasons: list[str]) -> NoReturn:
 
 def _reasons(error: BaseException) -> list[str]:
     """What went wrong first, then what went wrong while cleaning up after it."""
-    before = error.__context__
-    first = _reasons(before) if isinstance(before, DemoError) else []
+    before = None if error.__cause__ else error.__context__
+    first = _reasons(before) if isinstance(before, Exception) else []
     return [*first, str(error)]
 
 

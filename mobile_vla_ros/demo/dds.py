@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from importlib.metadata import version
 
 from ..share import share_path
 from .errors import DemoError
 
+JAZZY = 7  # the rclpy of Jazzy; Humble has 3, Kilted 9
 PROFILES = "config/fast_dds.xml"
 DOMAINS = range(1, 101)  # their ports lie below those that Linux gives to programs that ask for any
 _BASE_PORT, _DOMAIN_GAIN, _UNICAST_OFFSET = 7400, 250, 10  # of DDS: the port of a domain's first participant
@@ -33,16 +35,22 @@ def free_domain() -> int:
 def use_domain(domain: int) -> dict[str, str]:
     """Put this process into the domain, on this machine only; returns the environment for children.
 
-    Unless the environment names another, all get the profile of Fast DDS in which raw pictures fit into shared memory.
+    Unless the environment names another, all get the profile of Fast DDS in which raw pictures fit into shared memory;
+    not on Humble, which would add sockets to it that other machines hear.
     """
     os.environ["ROS_DOMAIN_ID"] = str(domain)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ.pop("ROS_STATIC_PEERS", None)
-    humble = os.environ.get("ROS_DISTRO") == "humble"
-    if humble:  # it does not know the range yet
+    release = rclpy_release()
+    if release < JAZZY:  # it does not know the range yet
         os.environ["ROS_LOCALHOST_ONLY"] = "1"
-    else:
-        os.environ.pop("ROS_LOCALHOST_ONLY", None)  # overrides the range, with a warning
-    name = f"{'FASTRTPS' if humble else 'FASTDDS'}_DEFAULT_PROFILES_FILE"
+        return dict(os.environ)
+    os.environ.pop("ROS_LOCALHOST_ONLY", None)  # overrides the range, with a warning
+    name = "FASTRTPS_DEFAULT_PROFILES_FILE" if release == JAZZY else "FASTDDS_DEFAULT_PROFILES_FILE"
     os.environ.setdefault(name, str(share_path(PROFILES)))
     return dict(os.environ)
+
+
+def rclpy_release() -> int:
+    """The major version of rclpy, which tells the distribution wherever it is installed from."""
+    return int(version("rclpy").partition(".")[0])

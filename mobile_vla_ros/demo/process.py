@@ -51,7 +51,7 @@ class NodeProcess:
         """Ask it to end, ever more firmly, and wait for it.
 
         Raises:
-            DemoError: SIGINT was not enough.
+            DemoError: SIGINT was not enough, or nothing was.
         """
         for number, grace in GRACE:
             if self._process.poll() is not None:
@@ -63,6 +63,8 @@ class NodeProcess:
                 continue
             if number is not signal.SIGINT:
                 raise DemoError(f"{self.name} went on after SIGINT and had to be ended with {number.name}")
+            return
+        raise DemoError(f"{self.name}, process {self.pid}, does not even end by SIGKILL")
 
 
 @contextmanager

@@ -150,7 +150,7 @@ class NodeLink:
                 if time.monotonic() >= again:
                     again = time.monotonic() + _AGAIN
                     self.instruct(sentence)
-                time.sleep(_LOOK)
+                self._own.wait(_LOOK)
 
     def arm(self) -> None:
         """Arm it; only frames stamped from now on count.
@@ -189,11 +189,13 @@ class NodeLink:
                 return
 
     def check(self) -> None:
-        """Do nothing while the node runs.
+        """Do nothing while the node runs and is heard.
 
         Raises:
             DemoError: it has ended.
+            Exception: what a callback has raised.
         """
+        self._own.wait(0.0)
         if self._process is not None:
             self._process.check()
 
@@ -229,7 +231,7 @@ class NodeLink:
             self.check()
             if time.monotonic() > end:
                 raise NodeLinkError(f"waited {timeout:g} s in vain for {NODE} until {what}; {self._described}")
-            time.sleep(_LOOK)
+            self._own.wait(_LOOK)
 
     def _trigger(self, name: str) -> None:
         """Call a service, again where DDS lost the answer, as it may while it connects."""
@@ -239,7 +241,7 @@ class NodeLink:
             future, again = client.call_async(Trigger.Request()), time.monotonic() + _ANSWER
             while not future.done() and time.monotonic() < again:
                 self.check()
-                time.sleep(_LOOK)
+                self._own.wait(_LOOK)
             if future.done():
                 refusal = future.result().message
                 if refusal:

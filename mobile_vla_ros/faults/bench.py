@@ -129,7 +129,7 @@ class Bench:
             self.arm()
         if self._followed[-1:] != [INSTRUCTION] or not self._is_driving():
             self.instruct(INSTRUCTION)
-            time.sleep(_SETTLED)
+            self._own.wait(_SETTLED)
         self.until_driving()
 
     def start_node(self, parameters: Mapping[str, object]) -> None:
@@ -166,7 +166,7 @@ class Bench:
                 self.change_state(ACTIVATE)
             elif state == "unconfigured" and self.commands:
                 self.change_state(CONFIGURE)
-            time.sleep(0.05)
+            self._own.wait(_LOOK)
         self.until("commands are published", lambda: bool(self.commands))
 
     def arm(self) -> None:
@@ -248,7 +248,7 @@ class Bench:
                 raise BenchError(f"policy_node has ended; it printed:\n{self.node.last_lines}")
             if time.monotonic() > end:
                 raise VainError(f"waited {timeout:g} s in vain until {what}; it says {self.status!r}")
-            time.sleep(_LOOK)
+            self._own.wait(_LOOK)
 
     def fault_time(self, child: Child, known: int, number: int = 1) -> float:
         """When a child, which had gone wrong `known` times before, did so for the `number`-th time since.
@@ -261,11 +261,12 @@ class Bench:
 
     def close(self) -> None:
         """End everything, and remove what killed nodes have left in shared memory."""
-        for child in (self._node, self._sensors):
-            if child is not None and child.runs:
-                child.end()
-        self._own.close()
-        remove_left_behind()
+        with contextlib.ExitStack() as stack:
+            stack.callback(remove_left_behind)
+            stack.callback(self._own.close)
+            for child in (self._sensors, self._node):
+                if child is not None and child.runs:
+                    stack.callback(child.end)
 
     def _start(self, module: str, arguments: list[str]) -> Child:
         self._started += 1

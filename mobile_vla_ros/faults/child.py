@@ -36,6 +36,7 @@ class Child:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.PIPE,
+                bufsize=0,  # what a child that has ended did not read is not written again when its pipe is closed
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,

@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from mobile_vla_ros.demo import dds
 from mobile_vla_ros.demo.dds import DOMAINS, free_domain, use_domain
 
-PROFILES, PROFILES_ON_HUMBLE = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
+PROFILES, PROFILES_BEFORE_KILTED = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
+KILTED = 9
+
+
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of DDS is set, and what is set in a test does not outlive it."""
+    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", PROFILES, PROFILES_BEFORE_KILTED):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 def test_a_domain_in_use_is_not_chosen() -> None:
@@ -22,33 +31,43 @@ def test_a_domain_in_use_is_not_chosen() -> None:
 def test_children_are_in_the_domain_on_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS"):
         monkeypatch.setenv(name, "1")
-    for name in ("ROS_DISTRO", PROFILES):
-        monkeypatch.setenv(name, "")  # so that what is set there does not outlive the test
-        monkeypatch.delenv(name)
+    unset(monkeypatch)
+    monkeypatch.setattr(dds, "rclpy_release", lambda: KILTED)
     environment = use_domain(42)
     assert environment == dict(os.environ)
     assert environment["ROS_DOMAIN_ID"] == "42"
     assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert {"ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS"}.isdisjoint(environment)
     assert Path(environment[PROFILES]).is_file()
+    assert PROFILES_BEFORE_KILTED not in environment
+
+
+def test_so_they_are_on_jazzy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_LOCALHOST_ONLY", "1")
+    unset(monkeypatch)
+    monkeypatch.setattr(dds, "rclpy_release", lambda: 7)
+    environment = use_domain(42)
+    assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    assert Path(environment[PROFILES_BEFORE_KILTED]).is_file()
+    assert {"ROS_LOCALHOST_ONLY", PROFILES}.isdisjoint(environment)
 
 
 def test_so_they_are_on_humble(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"):
-        monkeypatch.setenv(name, "0")
-    for name in (PROFILES, PROFILES_ON_HUMBLE):
-        monkeypatch.setenv(name, "")  # so that what is set there does not outlive the test
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("ROS_DISTRO", "humble")
+    monkeypatch.setenv("ROS_LOCALHOST_ONLY", "0")
+    unset(monkeypatch)
+    monkeypatch.setattr(dds, "rclpy_release", lambda: 3)
     environment = use_domain(42)
     assert environment["ROS_LOCALHOST_ONLY"] == "1"
-    assert Path(environment[PROFILES_ON_HUMBLE]).is_file()
-    assert PROFILES not in environment
+    assert {PROFILES_BEFORE_KILTED, PROFILES}.isdisjoint(environment)
 
 
 def test_ones_own_profiles_of_fast_dds_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"):
-        monkeypatch.setenv(name, "0")
-    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    unset(monkeypatch)
+    monkeypatch.setattr(dds, "rclpy_release", lambda: KILTED)
     monkeypatch.setenv(PROFILES, "/own.xml")
     assert use_domain(42)[PROFILES] == "/own.xml"
+
+
+def test_the_release_is_that_of_the_installed_rclpy() -> None:
+    pytest.importorskip("rclpy")
+    assert dds.rclpy_release() in (3, 7, KILTED)

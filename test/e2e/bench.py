@@ -169,7 +169,7 @@ class Bench:
                 return
             if attempt % 50 == 0:
                 self.publish_instruction(text)
-            time.sleep(0.02)
+            self._own.wait(0.02)
         pytest.fail(f"policy_node does not hear {text!r}")
 
     def publish_instruction(self, text: str) -> None:
@@ -185,7 +185,7 @@ class Bench:
             if time.monotonic() > end:
                 said = "\n".join(process.output for process in self._processes)
                 pytest.fail(f"waited {timeout} s in vain; last status: {self.statuses[-1:]}\n{said}")
-            time.sleep(0.02)
+            self._own.wait(0.02)
 
     def until_ready(self) -> None:
         """Wait until policy_node publishes commands and hears us; arm it, with no instruction."""
@@ -202,7 +202,7 @@ class Bench:
 
         Fails when commands cease.
         """
-        time.sleep(max(begin + watch - time.monotonic(), 0.0))
+        self._own.wait(begin + watch - time.monotonic())
         after = [command for command in self.commands if command[0] >= begin]
         assert len(after) > 10 * watch, "commands have ceased"
         last = max((arrived for arrived, v, w in after if (v, w) != (0.0, 0.0)), default=begin)

@@ -11,7 +11,8 @@ from bench import Bench
 def open_bench(folder: Path) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        patch.delenv("FASTDDS_DEFAULT_PROFILES_FILE", raising=False)  # as most robots are
+        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+            patch.delenv(name, raising=False)  # as most robots are
         patch.setenv("ROS_HOME", str(folder))
         bench = Bench(folder)
         try:

@@ -51,3 +51,23 @@ def test_what_has_just_been_made_stays(tmp_path: Path) -> None:
 
 def test_a_machine_without_such_a_folder_has_none(tmp_path: Path) -> None:
     assert left_behind(tmp_path / "shm") == []
+
+
+def test_what_is_only_written_to_stays(tmp_path: Path) -> None:
+    make(tmp_path, ["fastdds_port7411", "sem.fastdds_port7411_mutex"])  # a writer takes no lock
+    assert left_behind(tmp_path) == []
+
+
+def test_files_of_other_users_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, SEGMENT + PORT)
+
+    unlink = Path.unlink
+
+    def refuse_some(file: Path) -> None:
+        if "port" in file.name:
+            raise PermissionError(file)
+        unlink(file)
+
+    monkeypatch.setattr(Path, "unlink", refuse_some)
+    assert remove_left_behind(tmp_path) == len(SEGMENT)
+    assert left_behind(tmp_path) == [tmp_path / name for name in PORT]
