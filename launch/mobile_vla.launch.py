@@ -3,7 +3,9 @@
 ros2 launch mobile_vla_ros mobile_vla.launch.py policy:=/path/to/policy_dir
 ros2 service call /policy_node/arm std_srvs/srv/Trigger
 
-With safety:=true the commands reach the base by way of safety.launch.py; with record:=FOLDER the run is recorded.
+With safety:=true the commands reach the base by way of safety.launch.py, whose arguments are taken, too; with
+record:=FOLDER the run is recorded. Names of topics are relative: namespace:=r1 makes emergency_stop /r1/emergency_stop,
+emergency_stop:=/emergency_stop hears one for all robots.
 
 The node configures and activates itself, by its parameter `autostart`. So it does the same under ros2 run, under
 systemd and after a respawn, for which a launch file would emit its transitions only once. With autostart:=false a
@@ -27,7 +29,7 @@ TEXTS = {
 }
 SWITCHES = {
     "use_sim_time": "time from /clock; safety and record ask this argument alone",
-    "autostart": "configure and activate the node; false: a lifecycle manager does",
+    "autostart": "configure and activate the node; false: a lifecycle manager does (docs/deployment.md)",
     "arm_on_activate": "may move without the service ~/arm",
 }
 MUX_INPUT = "cmd_vel_vla"  # where twist_mux.yaml expects the policy
@@ -46,6 +48,10 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("namespace", default_value="", description="of the node and its topics"),
             DeclareLaunchArgument("image", default_value="camera/image_raw", description="camera topic"),
             DeclareLaunchArgument("instruction", default_value="instruction", description="the sentence's topic"),
+            DeclareLaunchArgument(
+                "emergency_stop", default_value="emergency_stop", description="std_msgs/Bool; true: stop, and stay so"
+            ),
+            DeclareLaunchArgument("odom", default_value="odom", description="odometry topic"),
             DeclareLaunchArgument("cmd_vel", default_value="cmd_vel", description="what the base is commanded"),
             *(
                 DeclareLaunchArgument(
@@ -72,6 +78,11 @@ def generate_launch_description() -> LaunchDescription:
                 "record",
                 default_value="",
                 description="folder for a recording of this run, to train on; needs image_transport; empty: none",
+            ),
+            DeclareLaunchArgument(
+                "images",
+                default_value="",
+                description="camera topics to record, separated by spaces, of a policy with several; empty: image",
             ),
             DeclareLaunchArgument("log_level", default_value="info", description="of policy_node"),
             OpaqueFunction(function=_start),
@@ -102,6 +113,8 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
             ("camera/image_raw", LaunchConfiguration("image")),
             ("camera/image_raw/compressed", [LaunchConfiguration("image"), "/compressed"]),
             ("instruction", LaunchConfiguration("instruction")),
+            ("emergency_stop", LaunchConfiguration("emergency_stop")),
+            ("odom", LaunchConfiguration("odom")),
             ("cmd_vel", MUX_INPUT if safe else LaunchConfiguration("cmd_vel")),
         ],
         arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
@@ -111,8 +124,7 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
         around.append(_included("safety.launch.py", context))
     if recorded:
         compressed = "true" if given["image_transport"] == "compressed" else "false"
-        # Several cameras: images:='camera/front/image_raw camera/hand/image_raw', as for record.launch.py.
-        pictures = {"images": given.get("images", given["image"]), "compressed": compressed}
+        pictures = {"images": given["images"] or given["image"], "compressed": compressed}
         around.append(_included("record.launch.py", context, out=given["record"], **pictures))
     return [node, *around]
 

@@ -16,6 +16,8 @@ from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+PARTS = ("twist_mux", "velocity_smoother", "collision_monitor")
+
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the chain; nothing drives before emergency_stop says false."""
@@ -24,13 +26,15 @@ def generate_launch_description() -> LaunchDescription:
     with_monitor = IfCondition(LaunchConfiguration("collision_monitor"))
     without_monitor = UnlessCondition(LaunchConfiguration("collision_monitor"))
 
+    files = {part: LaunchConfiguration(f"{part}_params_file") for part in PARTS}
+
     def smoother(out: str | LaunchConfiguration, condition: IfCondition | UnlessCondition) -> Node:
         return Node(
             package="nav2_velocity_smoother",
             executable="velocity_smoother",
             name="velocity_smoother",
             output="screen",
-            parameters=[PathJoinSubstitution([folder, "velocity_smoother.yaml"]), clock],
+            parameters=[files["velocity_smoother"], clock],
             remappings=[("cmd_vel", "cmd_vel_mux"), ("cmd_vel_smoothed", out)],
             condition=condition,
         )
@@ -56,6 +60,17 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument("cmd_vel", default_value="cmd_vel", description="what the base is commanded"),
             DeclareLaunchArgument(
+                "emergency_stop", default_value="emergency_stop", description="the heartbeat: std_msgs/Bool, false"
+            ),
+            *(
+                DeclareLaunchArgument(
+                    f"{part}_params_file",
+                    default_value=PathJoinSubstitution([folder, f"{part}.yaml"]),
+                    description=f"parameters of {part}: yours; the default's are those of the simulated robot",
+                )
+                for part in PARTS
+            ),
+            DeclareLaunchArgument(
                 "use_sim_time", default_value="false", choices=["true", "false"], description="time from /clock"
             ),
             GroupAction(
@@ -66,8 +81,11 @@ def generate_launch_description() -> LaunchDescription:
                         executable="twist_mux",
                         name="twist_mux",
                         output="screen",
-                        parameters=[PathJoinSubstitution([folder, "twist_mux.yaml"]), clock],
-                        remappings=[("cmd_vel_out", "cmd_vel_mux")],
+                        parameters=[files["twist_mux"], clock],
+                        remappings=[
+                            ("cmd_vel_out", "cmd_vel_mux"),
+                            ("emergency_stop", LaunchConfiguration("emergency_stop")),
+                        ],
                     ),
                     smoother("cmd_vel_smoothed", with_monitor),
                     smoother(LaunchConfiguration("cmd_vel"), without_monitor),
@@ -76,7 +94,7 @@ def generate_launch_description() -> LaunchDescription:
                         executable="collision_monitor",
                         name="collision_monitor",
                         output="screen",
-                        parameters=[PathJoinSubstitution([folder, "collision_monitor.yaml"]), clock],
+                        parameters=[files["collision_monitor"], clock],
                         remappings=[("cmd_vel", LaunchConfiguration("cmd_vel"))],
                         condition=with_monitor,
                     ),

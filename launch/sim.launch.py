@@ -1,9 +1,12 @@
 """The simulated robot with the policy node driving it, on simulated time.
 
 ros2 launch mobile_vla_ros sim.launch.py
+ros2 service call /policy_node/arm std_srvs/srv/Trigger
 ros2 topic pub --once /instruction std_msgs/msg/String "{data: 'go to the red box'}"
 
-One robot at a time: each would publish a /clock of its own. What mobile_vla.launch.py takes is taken here, too.
+One robot at a time: each would publish a /clock of its own. A base that listens to the same cmd_vel drives along: where
+there is one, give the simulation a ROS_DOMAIN_ID of its own. What mobile_vla.launch.py takes is taken here, too;
+arm_on_activate:=true saves the service call.
 """
 
 from launch import LaunchDescription
@@ -29,12 +32,6 @@ def generate_launch_description() -> LaunchDescription:
                 "sim_params_file",
                 default_value=PathJoinSubstitution([share, "config", "sim_robot.yaml"]),
                 description="parameters of sim_robot",
-            ),
-            DeclareLaunchArgument(
-                "arm_on_activate",
-                default_value="true",  # nobody can be hurt
-                choices=["true", "false"],
-                description="may move without the service ~/arm",
             ),
             DeclareLaunchArgument("namespace", default_value="", description="of both nodes and their topics"),
             Node(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,15 @@ class Loaded:
     policy: DrivingPolicy
     identity: str = ""
     description: str = ""
+
+
+def give_back_memory() -> None:
+    """After a policy has been let go: its memory goes back to the machine, that of a GPU, too."""
+    gc.collect()
+    if "torch" in sys.modules:
+        from mobile_vla_models.memory import give_back
+
+        give_back()
 
 
 def load(directory: str, device: str, dtype: str, engine: str, threads: int, doing: Callable[[str], None]) -> Loaded:

@@ -24,7 +24,7 @@ from .diagnostics import gathered, lifecycle_status, machine_status
 from .drivable import cameras_of
 from .drive import Drive
 from .inference import InferenceWorker
-from .loading import WARM_UP_INSTRUCTION, Loaded, load
+from .loading import WARM_UP_INSTRUCTION, Loaded, give_back_memory, load
 from .node_process import RobotNode, StartError, run
 from .overlay import LiveOverlay
 from .parameters import refuse_unknown
@@ -286,7 +286,11 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             ended &= black_box.close(WRITE_TIMEOUT)
         if worker is not None:
             worker.close(CLOSE_TIMEOUT)
-        return ended and (worker is None or not worker.alive)
+            ended &= not worker.alive
+            del worker  # the last that has the policy
+            if not self._closing:
+                give_back_memory()
+        return ended
 
     def _on_overlay_failure(self, reason: str) -> None:
         self.get_logger().error(f"~/overlay cannot be drawn (said once): {reason}")

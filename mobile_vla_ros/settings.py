@@ -17,6 +17,15 @@ from .overlay import Camera
 from .parameters import QOS, declare, refuse_unknown
 
 PREFIX = "limits."
+_UNITS = {
+    "linear_x_min": "m/s, backwards",
+    "linear_x_max": "m/s, forwards",
+    "angular_z_max": "rad/s, both ways",
+    "linear_acceleration": "m/s^2",
+    "angular_acceleration": "rad/s^2",
+    "linear_jerk": "m/s^3",
+    "angular_jerk": "rad/s^3",
+}
 LIMITS = tuple(f"{PREFIX}{field.name}" for field in fields(Limits))
 # What shapes motion, and may change while the robot is disarmed and stands: description and range.
 MOTION = {
@@ -180,10 +189,13 @@ class Settings:
             StartError: a parameter would loosen one.
         """
         for field in fields(own):
-            name = f"{PREFIX}{field.name}"
+            name, value = f"{PREFIX}{field.name}", float(getattr(own, field.name))
+            if self._own is not None and self._node.has_parameter(name):
+                if self._node.get_parameter(name).value != getattr(self._own, field.name):
+                    continue  # somebody has tightened it
+                self._node.undeclare_parameter(name)  # it was the former policy's
             if not self._node.has_parameter(name):
-                value = float(getattr(own, field.name))
-                description = "m, s, rad; the policy's own limit unless it is tightened here"
+                description = f"{_UNITS[field.name]}; the policy's own is {value:g}, which may be tightened here"
                 declare(self._node, name, value, description, changeable=True)
         self._own = own
         return self.limits()

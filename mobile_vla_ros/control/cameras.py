@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .configuration import ControllerConfig
-from .frames import FrozenCamera, StampCheck
-from .limits import Velocity
+from .frames import FrozenCamera, StampCheck, moving
+from .limits import Limits, Velocity
 from .watchdog import Watchdog
 
 TOGETHER = "frames of all cameras"
@@ -19,10 +19,10 @@ class _Camera:
         self.name = name  # for people
         self.frozen = FrozenCamera(config.frozen_timeout, name)
 
-    def configure(self, config: ControllerConfig) -> None:
+    def configure(self, config: ControllerConfig, limits: Limits) -> None:
         self.watchdog = Watchdog(config.camera_timeout)
         self.stamps = StampCheck(config.camera_timeout, config.future_tolerance)
-        self.frozen.timeout = config.frozen_timeout
+        self.frozen.timeout, self.frozen.moving = config.frozen_timeout, moving(limits)
         self.bad_frame = ""
 
 
@@ -32,17 +32,18 @@ class Cameras:
     Args:
         names: of the cameras.
         config: times.
+        limits: of the motion, which say how fast the robot can be at all.
     """
 
-    def __init__(self, names: Sequence[str], config: ControllerConfig) -> None:
+    def __init__(self, names: Sequence[str], config: ControllerConfig, limits: Limits) -> None:
         several = len(names) > 1
         self._cameras = {name: _Camera(f"camera {name}" if several else "camera", config) for name in names}
-        self.configure(config)
+        self.configure(config, limits)
 
-    def configure(self, config: ControllerConfig) -> None:
-        """Take other times and begin anew, but for pictures: one that was frozen still is."""
+    def configure(self, config: ControllerConfig, limits: Limits) -> None:
+        """Take other times and limits and begin anew, but for pictures: one that was frozen still is."""
         for camera in self._cameras.values():
-            camera.configure(config)
+            camera.configure(config, limits)
         self._together = Watchdog(config.camera_timeout)
 
     @property

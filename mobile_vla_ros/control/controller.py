@@ -88,7 +88,7 @@ class DriveController:
         cameras: Sequence[str] = ("camera",),
     ) -> None:
         self._range, self._names = action_range, tuple(cameras)
-        self._cameras = Cameras(self._names, config)
+        self._cameras = Cameras(self._names, config, limits)
         self.arming = Arming() if arming is None else arming
         self.instruction = ""
         self.instruction_id = 0
@@ -116,7 +116,7 @@ class DriveController:
         self._limiter = VelocityLimiter(limits)
         self._gate = FrameGate(config.dt)
         self._clock = ClockGuard(config.clock_tolerance)
-        self._cameras.configure(config)
+        self._cameras.configure(config, limits)
         self._requests.watchdog.timeout = config.policy_timeout
         self._odometry = Watchdog(config.odometry_timeout)
         self._poses = PoseHistory(limits)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 
-from .limits import Velocity
+from .limits import Limits, Velocity
 
 OTHER_TIME = 1e6  # s: further apart than this are not clocks that disagree, but clocks of different kinds
 MOVING: Velocity = (0.05, 0.1)  # m/s, rad/s: from here on, motion changes the picture
+
+
+def moving(limits: Limits) -> Velocity:
+    """M/s and rad/s from which on a picture must change: `MOVING`, or half the top speed of a slower robot."""
+    fastest = max(limits.linear_x_max, -limits.linear_x_min)
+    return min(MOVING[0], fastest / 2.0), min(MOVING[1], limits.angular_z_max / 2.0)
 
 
 class StampCheck:
@@ -55,10 +61,12 @@ class FrozenCamera:
 
     Attributes:
         timeout: the same.
+        moving: m/s and rad/s, of which one makes a motion.
     """
 
     def __init__(self, timeout: float, name: str = "camera") -> None:
         self.timeout, self._name = timeout, name
+        self.moving = MOVING
         self.clear()
 
     def clear(self) -> None:
@@ -73,7 +81,7 @@ class FrozenCamera:
 
     def move(self, velocity: Velocity, seconds: float) -> None:
         """The robot has been told to move with this velocity (m/s, rad/s) for so long."""
-        if abs(velocity[0]) >= MOVING[0] or abs(velocity[1]) >= MOVING[1]:
+        if abs(velocity[0]) >= self.moving[0] or abs(velocity[1]) >= self.moving[1]:
             self._moved += seconds
 
     @property

@@ -12,7 +12,9 @@ from .errors import DemoError
 JAZZY = 7  # the rclpy of Jazzy; Humble has 3, Kilted 9
 PROFILES = "config/fast_dds.xml"
 DOMAINS = range(1, 101)  # their ports lie below those that Linux gives to programs that ask for any
-_BASE_PORT, _DOMAIN_GAIN, _UNICAST_OFFSET = 7400, 250, 10  # of DDS: the port of a domain's first participant
+# Of DDS: the port of a domain's first participant; each further one has the next but one.
+_BASE_PORT, _DOMAIN_GAIN, _UNICAST_OFFSET, _PARTICIPANT_GAIN = 7400, 250, 10, 2
+_PARTICIPANTS = 5  # that are looked for: the first may have left, and others stayed
 
 
 def free_domain() -> int:
@@ -23,13 +25,19 @@ def free_domain() -> int:
     """
     for step in range(len(DOMAINS)):
         domain = DOMAINS[(os.getpid() + step) % len(DOMAINS)]
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", _BASE_PORT + _DOMAIN_GAIN * domain + _UNICAST_OFFSET))
-            except OSError:
-                continue
-        return domain
+        first = _BASE_PORT + _DOMAIN_GAIN * domain + _UNICAST_OFFSET
+        if all(_is_free(first + _PARTICIPANT_GAIN * number) for number in range(_PARTICIPANTS)):
+            return domain
     raise DemoError(f"every ROS domain from {DOMAINS[0]} to {DOMAINS[-1]} is in use on this machine")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 def use_domain(domain: int) -> dict[str, str]:

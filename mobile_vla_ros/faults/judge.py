@@ -162,8 +162,9 @@ def _fading(
 ) -> tuple[float | None, tuple[str, ...]]:
     """When the last command that turns left, as the old plan did, had gone; the new one turns right."""
     turning = [command for command in after if command.angular_z > 0.0]
-    settled = window.begin + rules.period + rules.slack
-    fading = [command for command in turning if command.received > settled]
+    # The new instruction is heard some time within what is allowed; from then on the old plan only fades.
+    steady = [number for number, command in enumerate(turning) if command.angular_z >= turning[0].angular_z]
+    fading = turning[steady[-1] :] if steady else []
     for before, command in itertools.pairwise(fading):
         if command.angular_z >= before.angular_z:
             out.append(f"angular_z {before.angular_z:.3f} to {command.angular_z:.3f}: the old plan is still followed")

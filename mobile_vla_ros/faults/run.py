@@ -60,12 +60,13 @@ def run_faults(faults: Sequence[Fault], begun: Callable[[Fault], None], done: Ca
     with tempfile.TemporaryDirectory() as folder, closing(Bench(Path(folder))) as bench:
         for fault in faults:
             begun(fault)
-            results.append(_try(bench, fault))
+            results.append(try_fault(bench, fault))
             done(results[-1])
     return results
 
 
-def _try(bench: Bench, fault: Fault) -> Result:
+def try_fault(bench: Bench, fault: Fault) -> Result:
+    """Bring the node to driving, do the fault, watch, judge, and see whether it goes on as it must."""
     try:
         _bring_to_driving(bench, fault)
         injected = fault.inject(bench)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import cmd
-import gc
 import inspect
 import shlex
 import sys
@@ -16,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ..golden import INSTRUCTION
-from ..memory import available_memory, process_memory, size_text, trim_heap
+from ..memory import available_memory, give_back, process_memory, size_text
 from ..policy import VLAPolicy
 from .errors import ConsoleError
 from .pictures import NOISE, noise
@@ -143,10 +142,7 @@ class Console(cmd.Cmd):
         before = _held(device)
         steps = self._session.steps
         self._session.forget()
-        gc.collect()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        trimmed = trim_heap()
+        trimmed = give_back()
         table = Table("", "before", "after")
         for name, after in _held(device).items():
             table.add_row(name, size_text(before[name]), size_text(after))

@@ -7,7 +7,7 @@ from .available import Available, available_memory
 from .disk import check_disk, free_disk
 from .pages import drop_pages, resident_bytes
 from .preflight import RESERVE, Need, preflight
-from .process import PeakAnonymous, ProcessMemory, process_memory, reset_peak, trim_heap
+from .process import PeakAnonymous, ProcessMemory, give_back, process_memory, reset_peak, trim_heap
 from .units import size_text
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "check_disk",
     "drop_pages",
     "free_disk",
+    "give_back",
     "preflight",
     "process_memory",
     "reset_peak",

@@ -143,9 +143,9 @@ def test_clear_forgets_the_history_and_keeps_picture_and_text(user: ConsoleUser,
 
 def test_clear_gives_freed_memory_back(user: ConsoleUser, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr("mobile_vla_models.console.shell.trim_heap", lambda: calls.append("trim") or False)
+    monkeypatch.setattr("mobile_vla_models.console.shell.give_back", lambda: calls.append("give back") or False)
     assert user.says("clear").endswith("this C library keeps freed memory\n")
-    assert calls == ["trim"]
+    assert calls == ["give back"]
 
 
 def test_a_defect_is_not_taken_for_a_mistake_of_the_user(

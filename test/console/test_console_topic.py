@@ -24,6 +24,7 @@ from mobile_vla_ros.camera_topic import receive_frame
 from mobile_vla_ros.demo.dds import free_domain
 from mobile_vla_ros.images import to_image
 
+PATIENCE = 30.0  # s for a frame, of a machine that is busy
 pytestmark = pytest.mark.e2e
 
 RGB = np.random.default_rng(7).integers(0, 256, (60, 80, 3), dtype=np.uint8)
@@ -89,13 +90,13 @@ def test_infer_takes_the_next_frames_of_a_topic(user: ConsoleUser, shipped: VLAP
 
 def test_compressed_frames_are_decoded(camera: Camera) -> None:
     camera.publish("/camera/image_raw/compressed", compressed())
-    np.testing.assert_array_equal(receive_frame("/camera/image_raw/compressed"), RGB)
+    np.testing.assert_array_equal(receive_frame("/camera/image_raw/compressed", PATIENCE), RGB)
 
 
 def test_another_kind_of_topic_is_named(camera: Camera) -> None:
     camera.publish("/words", String(data="left"))
     with pytest.raises(ConsoleError, match="topic /words has type std_msgs/msg/String: expected sensor_msgs/msg/Image"):
-        receive_frame("/words")
+        receive_frame("/words", PATIENCE)
 
 
 def test_a_frame_that_cannot_be_used_is_an_error_of_one_line(user: ConsoleUser, camera: Camera) -> None:
@@ -106,8 +107,8 @@ def test_a_frame_that_cannot_be_used_is_an_error_of_one_line(user: ConsoleUser, 
 
 
 def test_waiting_ends(user: ConsoleUser, camera: Camera) -> None:
-    shown = user.says("infer /nowhere go")
-    assert shown.startswith("error: no topic /nowhere within 5 s on ROS domain ")
+    with pytest.raises(ConsoleError, match=r"no topic /nowhere within 1 s on ROS domain \d+"):
+        receive_frame("/nowhere", 1.0)
     silent = camera.node.create_publisher(Image, "/silent", 1)
     with pytest.raises(ConsoleError, match=r"topic /silent exists, but no frame came within 10 s on ROS domain \d+"):
         receive_frame("/silent", 10.0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mobile_vla_ros.control import ActionPlan, ActionRange, Command, ControllerConfig, DriveController
+from mobile_vla_ros.control import ActionPlan, ActionRange, Command, ControllerConfig, DriveController, Limits
 from mobile_vla_ros.faults.policy import DT, LIMITS, ROWS
 
 RANGE = ActionRange((-2.0, -3.0), (2.0, 3.0))
@@ -35,10 +35,11 @@ class Loop:
     policy: bool = True
     offset: float = 1000.0  # of the clock that stamps frames, to the steady one
     config: ControllerConfig = CONFIG
+    limits: Limits = LIMITS
     armed: bool = True
 
     def __post_init__(self) -> None:
-        self.controller = DriveController(LIMITS, self.config, RANGE)
+        self.controller = DriveController(self.limits, self.config, RANGE)
         self.steady = 0.0
         self.ticks = 0
         self.last_frame = self.said = 0.0
@@ -56,7 +57,7 @@ class Loop:
     def arm(self) -> str | None:
         """As the node does: with the limits and times of the moment, where the robot stands."""
         if not self.controller.may_move:
-            self.controller.configure(LIMITS, self.config)
+            self.controller.configure(self.limits, self.config)
         return self.controller.arm(self.now, self.steady)
 
     def say(self, text: str) -> int:

@@ -1,12 +1,13 @@
 """Frames that look alive and are not."""
 
 import math
+from dataclasses import replace
 
 import pytest
-from drive_loop import CONFIG, TICK, Loop, driving, is_zero
+from drive_loop import CONFIG, LIMITS, TICK, Loop, driving, is_zero
 
 from mobile_vla_ros.control import DriveState
-from mobile_vla_ros.control.frames import MOVING, FrozenCamera, StampCheck
+from mobile_vla_ros.control.frames import MOVING, FrozenCamera, StampCheck, moving
 
 FROZEN = "camera: the picture is frozen, the same after 1."
 
@@ -56,6 +57,15 @@ def test_driving_and_turning_change_the_picture(velocity: tuple[float, float]) -
     loop = Loop(velocity=velocity, frozen=True)
     loop.say("go")
     assert loop.run(3.0).reason.startswith(FROZEN)
+
+
+def test_a_slow_robot_has_no_frozen_camera_either() -> None:
+    slow = replace(LIMITS, linear_x_max=0.04, angular_z_max=0.08)
+    loop = Loop(velocity=(0.04, 0.0), frozen=True, limits=slow)
+    loop.say("go")
+    assert loop.run(3.0).reason.startswith(FROZEN)
+    assert moving(LIMITS) == MOVING
+    assert moving(replace(slow, linear_x_min=-0.06)) == (pytest.approx(0.03), pytest.approx(0.04))
 
 
 def test_only_motion_counts() -> None:

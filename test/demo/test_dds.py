@@ -20,11 +20,12 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def test_a_domain_in_use_is_not_chosen() -> None:
+@pytest.mark.parametrize("participant", [0, 3])
+def test_a_domain_in_use_is_not_chosen(participant: int) -> None:
     first = free_domain()
     assert first in DOMAINS
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("", 7400 + 250 * first + 10))
+        taken.bind(("", 7400 + 250 * first + 10 + 2 * participant))
         assert free_domain() != first
 
 

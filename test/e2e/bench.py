@@ -1,12 +1,14 @@
 """A bench for nodes: starts them as processes in a ROS domain of their own and listens to what they publish."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -22,9 +24,20 @@ from mobile_vla_ros.demo.dds import free_domain
 from mobile_vla_ros.own_node import OwnNode
 
 FOLDER = Path(__file__).parent
+FRAMES = "frames received"  # on /diagnostics
 LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 END_TIMEOUT = 10.0  # s for a process to end after SIGINT
+ANSWER = 3.0  # s after which a service is asked again
 PATIENCE = 60.0  # s for anything that has no deadline of its own
+
+
+def assert_rate(times: Sequence[float], hz: float, rel: float = 0.1) -> None:
+    """Most intervals are those of the rate, and no half of it is missing: a machine that is held up takes some."""
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    mean = len(gaps) / (times[-1] - times[0])
+    print(f"{mean:.2f} Hz of {hz:g}, median gap {median(gaps):.3f} s, longest {max(gaps):.3f} s")
+    assert median(gaps) == pytest.approx(1.0 / hz, rel=rel)
+    assert mean > 0.5 * hz
 
 
 class Process:
@@ -103,6 +116,7 @@ class Bench:
             "OMP_NUM_THREADS": "1",
         }
         self._processes: list[Process] = []
+        self._clients: dict[str, Any] = {}
         self._own = OwnNode("bench", domain)
         self.node = self._own.ros
         self._instruction = self.node.create_publisher(String, "instruction", 1)
@@ -128,25 +142,41 @@ class Bench:
         self._processes.append(process)
         return process
 
-    def call(self, kind: Any, name: str, request: Any) -> Any:
-        """A service's answer."""
-        client = self.node.create_client(kind, name)
+    def call(self, kind: Any, name: str, request: Any, again: bool = True) -> Any:
+        """A service's answer; asked again, where that does no harm, if DDS lost it, as it may while it connects."""
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+        client = self._clients[name]
         self.until(client.service_is_ready)
-        future = client.call_async(request)
-        self.until(future.done)
-        self.node.destroy_client(client)
+        future, asked = client.call_async(request), time.monotonic()
+
+        def is_answered() -> bool:
+            nonlocal future, asked
+            if again and not future.done() and time.monotonic() > asked + ANSWER:
+                client.remove_pending_request(future)
+                future, asked = client.call_async(request), time.monotonic()
+            return bool(future.done())
+
+        self.until(is_answered)
         return future.result()
+
+    def connect(self, name: str) -> None:
+        """Make sure that a Trigger service of policy_node can be called without delay."""
+        full = f"policy_node/{name}"
+        if full not in self._clients:
+            self._clients[full] = self.node.create_client(Trigger, full)
+        self.until(self._clients[full].service_is_ready)
 
     def trigger(self, name: str) -> str:
         """Call a Trigger service of policy_node; why it was refused, empty if it was not."""
-        response = self.call(Trigger, f"policy_node/{name}", Trigger.Request())
+        response = self.call(Trigger, f"policy_node/{name}", Trigger.Request(), again=name != "reset")
         assert response.success == (not response.message)
         return str(response.message)
 
     def change_state(self, transition: int) -> bool:
         """Ask policy_node for a transition; whether it made it."""
         request = ChangeState.Request(transition=Transition(id=transition))
-        return bool(self.call(ChangeState, "policy_node/change_state", request).success)
+        return bool(self.call(ChangeState, "policy_node/change_state", request, again=False).success)
 
     def state(self) -> str:
         """Of policy_node's lifecycle."""
@@ -157,7 +187,7 @@ class Bench:
         self.until(lambda: self._emergency_stop.get_subscription_count() > 0)
         self._emergency_stop.publish(Bool(data=pressed))
 
-    def until_status(self, beginning: str) -> None:
+    def until_status(self, beginning: str | tuple[str, ...]) -> None:
         """Wait until policy_node's status begins so."""
         self.until(lambda: self.statuses[-1:] != [] and self.statuses[-1][1].startswith(beginning))
 
@@ -187,6 +217,14 @@ class Bench:
                 pytest.fail(f"waited {timeout} s in vain; last status: {self.statuses[-1:]}\n{said}")
             self._own.wait(0.02)
 
+    def as_new(self) -> None:
+        """Disarm policy_node, and let go of the emergency stop."""
+        self.trigger("disarm")
+        self.until_status(("disarmed", "stopped: emergency stop"))
+        if self.statuses[-1][1].startswith("stopped"):
+            self.press_emergency_stop(False)
+            self.until(lambda: self.trigger("reset") == "")
+
     def until_ready(self) -> None:
         """Wait until policy_node publishes commands and hears us; arm it, with no instruction."""
         self.until(lambda: bool(self.commands))
@@ -194,8 +232,25 @@ class Bench:
         assert self.trigger("arm") == ""
         self.until_status("waiting: no instruction")
 
+    def until_seeing(self) -> None:
+        """Wait until policy_node has received frames."""
+
+        def sees() -> bool:
+            counts = [pair.value for status in self.diagnostics for pair in status.values if pair.key == FRAMES]
+            return counts[-1:] not in ([], ["0"])
+
+        self.until(sees)
+
     def until_driving(self) -> None:
         self.until(lambda: self.commands[-1][1] > 0.35)
+
+    def assert_still(self, watch: float = 1.0) -> None:
+        """Watch for `watch` s: commands come, and each of them is exactly zero."""
+        begin = len(self.commands)
+        self._own.wait(watch)
+        seen = self.commands[begin:]
+        assert len(seen) > 5 * watch, "commands have ceased"
+        assert all((v, w) == (0.0, 0.0) for _, v, w in seen)
 
     def zero_after(self, begin: float, watch: float = 2.0) -> float:
         """Watch for `watch` s; seconds from `begin` until the last command that is not exactly zero has gone.
@@ -206,7 +261,9 @@ class Bench:
         after = [command for command in self.commands if command[0] >= begin]
         assert len(after) > 10 * watch, "commands have ceased"
         last = max((arrived for arrived, v, w in after if (v, w) != (0.0, 0.0)), default=begin)
-        return min(arrived for arrived, _, _ in after if arrived > last) - begin
+        zeros = [arrived for arrived, _, _ in after if arrived > last]
+        assert zeros, "the last command is not zero"
+        return min(zeros) - begin
 
     def close(self) -> None:
         for process in self._processes:

@@ -1,10 +1,12 @@
 """policy_node with a policy that does what its instruction says: drive, raise, nan, far, hang, die, sleep, compute.
 
-The argument `with-torch` is needed for the last one; `slow-to-open` opens in some seconds; `cold` cannot be opened.
+The argument `with-torch` is needed for the last one; with `open-after FILE` it opens when there is that file; `cold`
+cannot be opened.
 """
 
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,6 @@ from mobile_vla_ros.node_process import StartError, run
 from mobile_vla_ros.policy_node import PolicyNode
 
 GOOD_STEPS = 8  # before the fault that the instruction asks for
-OPENING = 4.0  # s
 
 
 class ObedientPolicy(FaultyPolicy):
@@ -41,9 +42,9 @@ class ObedientPolicy(FaultyPolicy):
 
 
 def open_policy() -> Loaded:
-    if "slow-to-open" in sys.argv:
-        end = time.monotonic() + OPENING
-        while time.monotonic() < end:  # as a loader does: much Python, and now and then a wait
+    if "open-after" in sys.argv:
+        file = Path(sys.argv[sys.argv.index("open-after") + 1])
+        while not file.exists():  # as a loader does: much Python, and now and then a wait
             sum(range(10_000))
             time.sleep(0.001)
     if "cold" in sys.argv:

@@ -2,7 +2,9 @@
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,6 +25,7 @@ from still_policy import StillPolicy
 from mobile_vla_ros.control import Command
 from mobile_vla_ros.drive import Drive
 from mobile_vla_ros.executor import RobotExecutor
+from mobile_vla_ros.faults.policy import CONTINUOUS, DT, LIMITS
 from mobile_vla_ros.images import to_image
 from mobile_vla_ros.loading import Loaded
 from mobile_vla_ros.overlay import Moment
@@ -192,6 +195,27 @@ def test_an_emergency_stop_holds_in_every_state(node: PolicyNode) -> None:
     assert node.trigger_cleanup() is SUCCESS
     assert node._arming.latched
     assert node._arming.reset() is None
+
+
+def test_cleanup_frees_the_policy(node: PolicyNode, opener: Opener) -> None:
+    assert node.trigger_configure() is SUCCESS
+    policy = weakref.ref(opener.policy)
+    opener.policy = StillPolicy()
+    assert node.trigger_cleanup() is SUCCESS
+    assert policy() is None
+
+
+@pytest.mark.parametrize("faster", [0.4, 0.6])
+def test_the_limits_are_those_of_the_policy_of_the_moment(node: PolicyNode, opener: Opener, faster: float) -> None:
+    activated(node)
+    node.set_parameters([Parameter("limits.angular_z_max", value=0.5)])
+    assert node.trigger_deactivate() is SUCCESS
+    assert node.trigger_cleanup() is SUCCESS
+    action = SimpleNamespace(limits=replace(LIMITS, linear_x_max=faster), continuous=CONTINUOUS)
+    opener.policy.config = SimpleNamespace(dt=DT, action=action)
+    assert node.trigger_configure() is SUCCESS
+    assert node.get_parameter("limits.linear_x_max").value == faster
+    assert node.get_parameter("limits.angular_z_max").value == 0.5  # tightened by hand
 
 
 def test_transitions_out_of_turn_are_refused(node: PolicyNode, opener: Opener) -> None:

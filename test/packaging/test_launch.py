@@ -171,6 +171,7 @@ def test_with_safety_commands_reach_the_base_by_the_chain_alone(
     start: Any, namespace: str, monitor: bool, cmd_vel: str
 ) -> None:
     given = {"safety": "true", "collision_monitor": str(monitor).lower(), "namespace": namespace, "cmd_vel": cmd_vel}
+    given["emergency_stop"] = "/stop"  # one for all robots
     started = start("mobile_vla.launch.py", use_sim_time="true", **given)
     node, mux, smoother = (started[name] for name in ("policy_node", "twist_mux", "velocity_smoother"))
     inputs = {source["topic"]: mux.topic(source["topic"]) for source in mux.parameters["topics"].values()}
@@ -182,7 +183,7 @@ def test_with_safety_commands_reach_the_base_by_the_chain_alone(
         assert last.topic(last.parameters["cmd_vel_in_topic"]) == out
         out = last.topic(last.parameters["cmd_vel_out_topic"])
     assert out == f"{'/' if namespace else ''}{namespace}/{cmd_vel}"
-    assert node.topic("emergency_stop") == mux.topic(mux.parameters["locks"]["emergency_stop"]["topic"])
+    assert node.topic("emergency_stop") == mux.topic(mux.parameters["locks"]["emergency_stop"]["topic"]) == "/stop"
     managed = ["velocity_smoother", *(["collision_monitor"] if monitor else [])]
     assert started["lifecycle_manager"].parameters["node_names"] == managed
     assert set(started) == {"policy_node", "twist_mux", "lifecycle_manager", *managed}
@@ -200,17 +201,33 @@ def test_a_recording_has_what_the_policy_sees_and_the_base_is_commanded(
         namespace="r1",
         image="front/image",
         instruction="say",
+        odom="odometry/filtered",
         safety="true",
         cmd_vel="base/cmd_vel",
     )
     command = started["ros2"].arguments
     assert command[1:3] == ["bag", "record"]
     topics = command[3 : command.index("--storage")]
-    wanted = [f"front/image{suffix}", "camera/camera_info", "base/cmd_vel", "odom", "say"]
+    wanted = [f"front/image{suffix}", "camera/camera_info", "base/cmd_vel", "odometry/filtered", "say"]
     assert topics == [f"/r1/{topic}" for topic in wanted]
     assert Path(command[command.index("--output") + 1]).parent == tmp_path / "runs"
     assert "--use-sim-time" not in command
     assert started["policy_node"].topic("cmd_vel") == "/r1/cmd_vel_vla"
+    assert started["policy_node"].topic("odom") == "/r1/odometry/filtered"
+
+
+def test_every_camera_of_a_policy_is_recorded(start: Any, tmp_path: Path) -> None:
+    images = "camera/front/image_raw camera/hand/image_raw"
+    started = start("mobile_vla.launch.py", record=str(tmp_path / "runs"), image_transport="raw", images=images)
+    assert started["ros2"].arguments[3:5] == [f"/{image}" for image in images.split()]
+
+
+def test_the_chain_takes_parameters_of_ones_own(start: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"max_velocity": [0.1, 0.0, 0.2]}}}))
+    started = start("mobile_vla.launch.py", safety="true", velocity_smoother_params_file=str(file))
+    assert started["velocity_smoother"].parameters["max_velocity"] == [0.1, 0.0, 0.2]
+    assert "locks" in started["twist_mux"].parameters
 
 
 def test_a_namespace_around_the_launch_file_holds_for_all_of_it(start: Any, tmp_path: Path) -> None:
@@ -230,11 +247,11 @@ def test_the_simulated_robot_and_its_policy_are_joined(start: Any, tmp_path: Pat
     assert robot.topic("camera/image_raw") == node.topic("camera/image_raw") == "/r1/camera/image_raw"
     assert robot.topic("cmd_vel") == started["velocity_smoother"].topic("cmd_vel_smoothed")
     assert node.parameters["use_sim_time"] is True
-    assert node.parameters["arm_on_activate"] is True
+    assert "arm_on_activate" not in node.parameters  # it must be armed, as on a robot
     assert "--use-sim-time" in started["ros2"].arguments
     assert "/r1/camera/image_raw" in started["ros2"].arguments
 
-    assert start("sim.launch.py", arm_on_activate="false")["policy_node"].parameters["arm_on_activate"] is False
+    assert start("sim.launch.py", arm_on_activate="true")["policy_node"].parameters["arm_on_activate"] is True
 
 
 @pytest.mark.parametrize(
