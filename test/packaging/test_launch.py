@@ -247,7 +247,7 @@ def test_the_simulated_robot_and_its_policy_are_joined(start: Any, tmp_path: Pat
     assert robot.topic("camera/image_raw") == node.topic("camera/image_raw") == "/r1/camera/image_raw"
     assert robot.topic("cmd_vel") == started["velocity_smoother"].topic("cmd_vel_smoothed")
     assert node.parameters["use_sim_time"] is True
-    assert "arm_on_activate" not in node.parameters  # it must be armed, as on a robot
+    assert node.parameters["arm_on_activate"] is False  # it must be armed, as on a robot
     assert "--use-sim-time" in started["ros2"].arguments
     assert "/r1/camera/image_raw" in started["ros2"].arguments
 
