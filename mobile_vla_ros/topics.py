@@ -220,13 +220,16 @@ class Subscriptions:
             hear,
             copy(quality),  # rclpy writes overrides into what it is given, and other topics are made of it, too
             qos_overriding_options=options,
-            event_callbacks=_told_once(self._node, name)[1],
+            event_callbacks=_told_once(self._node, name, overridable=options is not None)[1],
         )
 
 
-def _told_once(node: Node, topic: str) -> tuple[PublisherEventCallbacks, SubscriptionEventCallbacks]:
+def _told_once(
+    node: Node, topic: str, overridable: bool = False
+) -> tuple[PublisherEventCallbacks, SubscriptionEventCallbacks]:
     """Callbacks that say, once, that the other end of a topic asks for or offers another quality of service."""
     told: list[str] = []
+    advice = "qos_overrides change ours" if overridable else "the other one has to change"
 
     def tell(event: Any, other: str) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
@@ -234,7 +237,7 @@ def _told_once(node: Node, topic: str) -> tuple[PublisherEventCallbacks, Subscri
             told.append(policy)
             node.get_logger().error(
                 f"topic {topic}: {other} whose QoS does not fit ({policy}), so that nothing comes through; "
-                "ros2 topic info --verbose shows both ends, qos_overrides change ours"
+                f"ros2 topic info --verbose shows both ends; {advice}"
             )
 
     return (
