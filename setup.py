@@ -73,6 +73,7 @@ setup(
         "console_scripts": [
             "mobile-vla = mobile_vla_ros.cli:main",
             "policy_node = mobile_vla_ros.policy_node:main",
+            "policy_server = mobile_vla_ros.remote.server:main",
             "sim_robot = mobile_vla_ros.sim_robot:main",
         ],
     },

@@ -23,6 +23,7 @@ from launch_ros.substitutions import FindPackageShare
 # Parameters of the node that are arguments, too: an empty one leaves what params_file says.
 TEXTS = {
     "policy": "policy directory",
+    "policy_server": "name of a policy_server that runs the policy on another machine",
     "engine": "what computes the steps: torch, torch-compile, torch-cuda-graphs, onnx",
     "device": "that runs the policy: cpu, cuda",
     "image_transport": "raw, or compressed: what is published on the camera topic's /compressed",

@@ -18,7 +18,8 @@ from .control.pace import Pace
 from .control.sets import FrameSets
 from .diagnostics import Counts, control_status, gathered, machine_status, pace_status, provenance
 from .images import ImageError, check, digest
-from .inference import Answer, BadFrame, InferenceWorker, Planned, Request
+from .inference import Answer, BadFrame, Planned, Request
+from .loading import Worker
 from .overlay import LiveOverlay, Moment
 from .stamps import seconds
 from .topics import Publishers
@@ -55,7 +56,7 @@ class Drive:
         node: Node,
         publishers: Publishers,
         controller: DriveController,
-        worker: InferenceWorker,
+        worker: Worker,
         dt: float,
         identity: str,
         cameras: Sequence[str],

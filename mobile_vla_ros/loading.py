@@ -9,11 +9,57 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from .control.stepper import Policy
+from .control.stepper import Policy, PolicyStepper
 from .drivable import base_limits
+from .inference import Answer, InferenceWorker, Request
 from .node_process import StartError
 
 WARM_UP_INSTRUCTION = "go to the red box"
+ENGINES = ("torch", "torch-compile", "torch-cuda-graphs", "onnx")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+class Worker(Protocol):
+    """What a node hands frames to, and gets plans from; `inference.InferenceWorker` is one."""
+
+    @property
+    def alive(self) -> bool:
+        """It can answer."""
+
+    @property
+    def replaced(self) -> int:
+        """How many frames were, by newer ones, before the policy could take them."""
+
+    def submit(self, request: Request) -> None:
+        """Have a step made with these frames, or newer ones."""
+
+    def discard(self) -> None:
+        """What was submitted need not be answered."""
+
+    def answers(self) -> list[Answer]:
+        """What has been answered since the last call, oldest first."""
+
+    def close(self, timeout: float) -> None:
+        """End it, within s."""
+
+
+class Opened(Protocol):
+    """A policy that a node can drive with, wherever it runs."""
+
+    @property
+    def config(self) -> Any:
+        """As of `DrivingPolicy`."""
+
+    @property
+    def identity(self) -> str:
+        """Of what it is and answers, to tell policies apart; empty: not known."""
+
+    @property
+    def description(self) -> str:
+        """What computes it, for the log."""
+
+    def connect(self, answered: Callable[[], None]) -> Worker:
+        """What is handed frames; `answered` is called when there is an answer."""
 
 
 class DrivingPolicy(Policy, Protocol):
@@ -43,6 +89,23 @@ class Loaded:
     policy: DrivingPolicy
     identity: str = ""
     description: str = ""
+
+    @property
+    def config(self) -> Any:
+        """The policy's."""
+        return self.policy.config
+
+    def connect(self, answered: Callable[[], None]) -> InferenceWorker:
+        """A worker in a thread of its own, which has taken the policy's first, slow step before anybody waits for it.
+
+        Raises:
+            StartError: that failed.
+        """
+        stepper = PolicyStepper(self.policy, self.config.dt)
+        try:
+            return InferenceWorker(stepper, lambda: self.policy.warm_up([WARM_UP_INSTRUCTION]), answered)
+        except BaseException as error:
+            raise StartError(f"the policy's first step failed: {type(error).__name__}: {error}") from error
 
 
 def give_back_memory() -> None:

@@ -19,15 +19,15 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from .control import ActionRange, Arming, DriveController, Limits, PolicyStepper
+from .control import ActionRange, Arming, DriveController, Limits
 from .diagnostics import gathered, lifecycle_status, machine_status
 from .drivable import cameras_of
 from .drive import Drive
-from .inference import InferenceWorker
-from .loading import WARM_UP_INSTRUCTION, Loaded, give_back_memory, load
+from .loading import Opened, Worker, give_back_memory, load
 from .node_process import RobotNode, StartError, run
 from .overlay import LiveOverlay
 from .parameters import refuse_unknown
+from .remote.client import PolicyLink
 from .settings import Settings
 from .topics import Publishers, Subscriptions
 
@@ -60,7 +60,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         StartError: unknown parameters, or some that do not go together.
     """
 
-    def __init__(self, open_policy: Callable[[], Loaded] | None = None) -> None:
+    def __init__(self, open_policy: Callable[[], Opened] | None = None) -> None:
         RobotNode.__init__(self, "policy_node")
         self.slow = ReentrantCallbackGroup()  # reentrant: get_state is answered while configure is under way
         LifecycleNodeMixin.__init__(self, callback_group=self.slow)
@@ -69,12 +69,13 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._lock = threading.RLock()
         self._arming = Arming()
         self._drive: Drive | None = None  # from configure to cleanup
-        self._worker: InferenceWorker | None = None
+        self._worker: Worker | None = None
         self._overlay: LiveOverlay | None = None
         self._black_box: BlackBox | None = None
         self._timer: Timer | None = None  # while active
         self._doing, self._reason = "unconfigured", ""  # state for people, and why the last transition failed
         self._settings = Settings(self, lambda: self._drive is not None and self._drive.controller.may_move)
+        self._link = PolicyLink(self, self._settings.policy_server) if self._settings.policy_server else None
         self._open = open_policy or self._load
         self._out = Publishers(self, self._settings.stamped, self._settings.base_frame, self._record)
         self._in = Subscriptions(
@@ -177,10 +178,12 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._say("configuring")
         try:
             self.claim_name()
-            loaded = self._open()
+            opened = self._open()
+            config, cameras = opened.config, cameras_of(opened.config)
             self._say("configuring: taking a first step")
-            self._worker = self._start_worker(loaded)
-            config, cameras = loaded.policy.config, cameras_of(loaded.policy.config)
+            begin = time.monotonic()
+            self._worker = opened.connect(self._answered.trigger)
+            self.get_logger().info(f"policy ready after {time.monotonic() - begin:.1f} s")
             with self._lock:
                 self._in.open_cameras(cameras, self._settings.image_transport, self._on_image)
             self.refuse_second_instance(self._created)
@@ -203,7 +206,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
                     controller,
                     self._worker,
                     config.dt,
-                    loaded.identity,
+                    opened.identity,
                     cameras,
                     self._settings.camera_tolerance,
                     self._overlay,
@@ -214,8 +217,13 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             raise
         self._say("inactive")
 
-    def _load(self) -> Loaded:
+    def _load(self) -> Opened:
         settings = self._settings
+        if self._link is not None:
+            self._say(f"configuring: waiting for {self._link.server}")
+            remote = self._link.open()
+            self.get_logger().info(f"policy {remote.description}")
+            return remote
         loaded = load(
             settings.policy,
             settings.device,
@@ -226,21 +234,6 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         )
         self.get_logger().info(f"policy {settings.policy}: {loaded.description}")
         return loaded
-
-    def _start_worker(self, loaded: Loaded) -> InferenceWorker:
-        """Let the policy take its first, slow step before anybody waits for it."""
-        begin = time.monotonic()
-        policy = loaded.policy
-        try:
-            worker = InferenceWorker(
-                PolicyStepper(policy, policy.config.dt),
-                lambda: policy.warm_up([WARM_UP_INSTRUCTION]),
-                self._answered.trigger,
-            )
-        except BaseException as error:
-            raise StartError(f"the policy's first step failed: {type(error).__name__}: {error}") from error
-        self.get_logger().info(f"policy warmed up in {time.monotonic() - begin:.1f} s")
-        return worker
 
     def _activate(self, state: LifecycleState) -> None:
         self._reason = ""

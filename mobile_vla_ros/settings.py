@@ -12,6 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from .control import ControllerConfig, Limits
+from .loading import DTYPES, ENGINES
 from .node_process import StartError
 from .overlay import Camera
 from .parameters import QOS, declare, refuse_unknown
@@ -70,9 +71,9 @@ class Settings:
         StartError: an unknown parameter, none of the choices, or a path that is not absolute.
 
     Attributes:
-        policy, device, dtype, engine, threads, image_transport, camera_tolerance, stamped, base_frame, autostart,
-            arm_on_activate, control_hz, odometry_timeout, reproject, robot_width, black_box_folder, black_box_seconds,
-            black_box_megabytes: as `ros2 param describe` says; they do not change.
+        policy, policy_server, device, dtype, engine, threads, image_transport, camera_tolerance, stamped, base_frame,
+            autostart, arm_on_activate, control_hz, odometry_timeout, reproject, robot_width, black_box_folder,
+            black_box_seconds, black_box_megabytes: as `ros2 param describe` says; they do not change.
         camera: that takes the overlay's picture.
     """
 
@@ -80,20 +81,28 @@ class Settings:
         self._node, self._may_move = node, may_move
         self._own: Limits | None = None  # the policy's
         self.policy = declare(node, "policy", "", "policy directory")
+        self.policy_server = declare(
+            node,
+            "policy_server",
+            "",
+            "name of a policy_server that runs the policy, such as /policy_server; empty: none",
+        )
+        if self.policy and self.policy_server:
+            raise StartError(f"policy {self.policy} and policy_server {self.policy_server}: expected one of them")
         self.device = declare(node, "device", "cpu", "torch device that runs the policy, such as cpu or cuda")
         self.dtype = declare(
             node,
             "dtype",
             "auto",
             "number format of what is not quantised; auto: as the policy is stored",
-            choices=("auto", "float32", "bfloat16", "float16"),
+            choices=DTYPES,
         )
         self.engine = declare(
             node,
             "engine",
             "torch",
             "what computes the steps; onnx: an export of the policy (mobile-vla export) in ONNX Runtime",
-            choices=("torch", "torch-compile", "torch-cuda-graphs", "onnx"),
+            choices=ENGINES,
         )
         self.threads = declare(
             node,

@@ -1,7 +1,7 @@
 """policy_node with a policy that does what its instruction says: drive, raise, nan, far, hang, die, sleep, compute.
 
 The argument `with-torch` is needed for the last one; with `open-after FILE` it opens when there is that file; `cold`
-cannot be opened.
+cannot be opened. With `server` it is a policy_server.
 """
 
 import sys
@@ -17,6 +17,7 @@ from mobile_vla_ros.faults.policy import SLOW, FaultyPolicy
 from mobile_vla_ros.loading import Loaded
 from mobile_vla_ros.node_process import StartError, run
 from mobile_vla_ros.policy_node import PolicyNode
+from mobile_vla_ros.remote.server import PolicyServer
 
 GOOD_STEPS = 8  # before the fault that the instruction asks for
 
@@ -55,4 +56,4 @@ def open_policy() -> Loaded:
 if __name__ == "__main__":
     if "with-torch" in sys.argv:
         import torch
-    sys.exit(run(lambda: PolicyNode(open_policy)))
+    sys.exit(run(lambda: (PolicyServer if "server" in sys.argv else PolicyNode)(open_policy)))

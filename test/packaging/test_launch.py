@@ -128,6 +128,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
 def test_an_empty_argument_leaves_what_the_parameter_file_says(start: Any, tmp_path: Path) -> None:
     said = {
         "policy": "/a/policy",
+        "policy_server": "",
         "engine": "onnx",
         "device": "cuda",
         "image_transport": "compressed",
@@ -141,6 +142,7 @@ def test_an_empty_argument_leaves_what_the_parameter_file_says(start: Any, tmp_p
 
     other = {
         "policy": "123",
+        "policy_server": "/workstation/policy_server",
         "engine": "torch",
         "device": "cpu",
         "image_transport": "raw",

@@ -1,0 +1,206 @@
+"""What policy_node has in the place of a policy: a link to a policy_server, and a worker that asks it."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from std_msgs.msg import String
+
+from ..control import ActionPlan
+from ..inference import Answer, BadFrame, Failure, Planned, Request
+from ..node_process import StartError
+from ..stamps import nanoseconds
+from ..topics import LATCHED, NEWEST, SEVERAL
+from .words import Answered, Asked, Offer, WordsError, decode, encode
+
+PATIENCE = 10.0  # s for the server to be found
+_LOOK = 0.05  # s between looks
+_WAITING = 50  # requests that are remembered
+
+
+class RemotePolicy:
+    """A policy that a server runs.
+
+    Args:
+        link: to the server.
+        offer: what it has.
+
+    Attributes:
+        config: as `loading.DrivingPolicy` has it.
+        identity, description: of it.
+    """
+
+    def __init__(self, link: PolicyLink, offer: Offer) -> None:
+        dimensions = [SimpleNamespace(name=name, minimum=a, maximum=b) for name, (a, b) in offer.ranges.items()]
+        action = SimpleNamespace(limits=SimpleNamespace(**offer.limits), continuous=dimensions)
+        self.config = SimpleNamespace(dt=offer.dt, cameras=offer.cameras, action=action)
+        self.identity = offer.identity
+        self.description = f"on {link.server}: {offer.description}"
+        self._link = link
+
+    def connect(self, answered: Callable[[], None]) -> RemoteWorker:
+        """What hands it frames; `answered` is called when there is an answer."""
+        return self._link.connect(answered)
+
+
+class RemoteWorker:
+    """Asks the server for a step with each frame; as `inference.InferenceWorker` to those who use it.
+
+    It has no thread, and waits for nothing: an answer that does not come is the silence of a policy, which stops the
+    robot after `policy_timeout`, on this machine and without the network.
+
+    Args:
+        ask: sends a request.
+        offer: what the server has.
+        answered: is called when there is an answer.
+
+    Attributes:
+        alive: until it is closed; whether the server is, its answers say.
+        replaced: how many frames were, by newer ones, before the server could take them.
+    """
+
+    def __init__(self, ask: Callable[[Asked], None], offer: Offer, answered: Callable[[], None]) -> None:
+        self._ask, self._offer, self._answered = ask, offer, answered
+        self._client = secrets.token_hex(8)
+        self._asked: dict[float, tuple[Request, float]] = {}  # by stamp; s, time.monotonic()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._run = -1, ""  # instruction id, and session that has its history
+        self.replaced = 0
+        self.alive = True
+
+    def submit(self, request: Request) -> None:
+        """Ask for a step with these frames; the server takes the newest."""
+        first, *_ = self._offer.cameras
+        messages = {first: request.message, **request.extra}
+        stamps = {camera: nanoseconds(message.header.stamp) for camera, message in messages.items()}
+        self._asked[request.stamp] = request, time.monotonic()
+        while len(self._asked) > _WAITING:
+            del self._asked[next(iter(self._asked))]
+        self._ask(Asked(self._client, request.instruction, request.instruction_id, request.stamp, stamps))
+
+    def discard(self) -> None:
+        """Nothing: what the server still works on is for another instruction, and its answer does not count."""
+
+    def answers(self) -> list[Answer]:
+        """What has been answered since the last call, oldest first."""
+        found: list[Answer] = []
+        while True:
+            try:
+                found.append(self._answers.get_nowait())
+            except queue.Empty:
+                return found
+
+    def close(self, timeout: float) -> None:
+        """Take no answers any more."""
+        self.alive = False
+
+    def take(self, answer: Answered) -> None:
+        """Note what the server says."""
+        if not self.alive or answer.client != self._client or answer.stamp not in self._asked:
+            return
+        for stamp in list(self._asked):  # in the order of asking
+            request, begun = self._asked.pop(stamp)
+            if stamp == answer.stamp:
+                break
+            self.replaced += 1
+        self._answers.put(self._read(answer, request, begun))
+        self._answered()
+
+    def _read(self, answer: Answered, request: Request, begun: float) -> Answer:
+        if answer.session != self._offer.session:
+            return Failure("policy server: it has another policy now, configure this node anew", answer.instruction_id)
+        number, session = self._run
+        if number == answer.instruction_id and session != answer.session:
+            reason = "policy server: it was started anew, and has forgotten what was before"
+            return Failure(reason, answer.instruction_id)
+        self._run = answer.instruction_id, answer.session
+        if answer.bad_frame:
+            return BadFrame(answer.failure, answer.stamp, answer.camera)
+        if answer.failure:
+            return Failure(answer.failure, answer.instruction_id)
+        velocity, stop = np.array(answer.velocity, np.float32).reshape(-1, 2), np.array(answer.stop, np.float32)
+        plan = ActionPlan(answer.stamp, answer.dt, velocity, stop, answer.instruction_id)
+        return Planned(plan, request.received, begun, begun + answer.decoding, time.monotonic())
+
+    def serve_on(self, offer: Offer) -> None:
+        """The server was started anew with the same policy: it can follow the next instruction."""
+        self._offer = offer
+
+
+class PolicyLink:
+    """The topics of a policy_server, for as long as the node lives.
+
+    Args:
+        node: whose link.
+        server: name of the server's node.
+    """
+
+    def __init__(self, node: Node, server: str) -> None:
+        self._node, self.server = node, server
+        self._offer: Offer | None = None
+        self._worker: RemoteWorker | None = None
+        self._request = node.create_publisher(String, f"{server}/request", NEWEST)
+        node.create_subscription(String, f"{server}/offer", self._on_offer, LATCHED)
+        node.create_subscription(String, f"{server}/answer", self._on_answer, SEVERAL)
+
+    def open(self) -> RemotePolicy:
+        """Wait for the server, in another thread than the one that spins.
+
+        Raises:
+            StartError: it is not there.
+        """
+        end = time.monotonic() + PATIENCE
+        while (offer := self._offer) is None or not self._request.get_subscription_count():
+            if time.monotonic() > end:
+                raise StartError(
+                    f"no policy server answers at {self._request.topic_name.rpartition('/')[0]} within {PATIENCE:g} s: "
+                    "start it (ros2 run mobile_vla_ros policy_server), in the same ROS domain"
+                )
+            time.sleep(_LOOK)
+        return RemotePolicy(self, offer)
+
+    def connect(self, answered: Callable[[], None]) -> RemoteWorker:
+        """A worker for what the server has."""
+        if self._offer is None:
+            raise RuntimeError("connect comes after open")
+        self._worker = RemoteWorker(lambda asked: self._request.publish(encode(asked)), self._offer, answered)
+        return self._worker
+
+    def _on_offer(self, message: String) -> None:
+        offer = self._decoded(Offer, message)
+        if offer is None:
+            return
+        before, self._offer = self._offer, offer
+        if self._worker is None or before is None or offer.session == before.session:
+            return
+        if _policy(offer) == _policy(before):
+            self._worker.serve_on(offer)
+            self._node.get_logger().warning(
+                f"{self.server} was started anew: it needs an instruction that is sent anew"
+            )
+        else:
+            self._node.get_logger().error(f"{self.server} has another policy now: configure this node anew")
+
+    def _on_answer(self, message: String) -> None:
+        answer = self._decoded(Answered, message)
+        if answer is not None and self._worker is not None:
+            self._worker.take(answer)
+
+    def _decoded(self, kind: Any, message: String) -> Any:
+        try:
+            return decode(kind, message)
+        except WordsError as error:
+            self._node.get_logger().error(f"{self.server} is of another version: {error}", throttle_duration_sec=5.0)
+            return None
+
+
+def _policy(offer: Offer) -> tuple[Any, ...]:
+    """What a controller was made for."""
+    return offer.identity, offer.dt, offer.cameras, offer.limits, offer.ranges

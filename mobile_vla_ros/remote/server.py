@@ -1,0 +1,183 @@
+"""`policy_server`: runs a policy for a policy_node on another machine; it moves nothing."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
+
+from ..control import ActionRange, Limits
+from ..drivable import camera_topics, cameras_of
+from ..inference import Answer, Failure, Planned, Request
+from ..loading import DTYPES, ENGINES, Loaded, load
+from ..node_process import RobotNode, run
+from ..parameters import declare, refuse_unknown
+from ..stamps import nanoseconds
+from ..topics import LATCHED, NEWEST_FRAME, OVERRIDABLE, SEVERAL
+from .words import Answered, Asked, Offer, WordsError, decode, encode
+
+KEPT = 60  # frames of each camera: two seconds at 30 Hz, in which the node's request for one must come
+CLIENT_TIMEOUT = 5.0  # s without a request after which another node may ask
+CLOSE_TIMEOUT = 1.0  # s for the policy to come out of a step
+
+
+class PolicyServer(RobotNode):
+    """Hears the robot's cameras, and answers requests of one node at a time.
+
+    Args:
+        open_policy: what steers; None: load the directory that the parameter `policy` names.
+
+    Raises:
+        StartError: wrong parameters, or a policy that cannot be loaded.
+    """
+
+    def __init__(self, open_policy: Callable[[], Loaded] | None = None) -> None:
+        super().__init__("policy_server")
+        created = time.monotonic()
+        policy = declare(self, "policy", "", "policy directory")
+        device = declare(self, "device", "cpu", "torch device that runs the policy, such as cpu or cuda")
+        dtype = declare(
+            self, "dtype", "auto", "number format of what is not quantised; auto: as it is stored", choices=DTYPES
+        )
+        engine = declare(self, "engine", "torch", "what computes the steps", choices=ENGINES)
+        threads = declare(self, "threads", 0, "that compute the policy on the CPU; 0: it chooses", between=(0, 1024))
+        transport = declare(
+            self,
+            "image_transport",
+            "compressed",
+            "of the frames that come here; compressed: CompressedImage on the camera topics' /compressed",
+            choices=("raw", "compressed"),
+        )
+        refuse_unknown(self, later=("qos_overrides.",))
+        self.claim_name()
+        self._session = secrets.token_hex(8)
+        loaded = open_policy() if open_policy is not None else load(policy, device, dtype, engine, threads, self._log)
+        self._loaded = loaded
+        self.refuse_second_instance(created)
+        answered = self.create_guard_condition(self._publish_answers)
+        self._worker = loaded.connect(answered.trigger)
+        self._cameras = cameras_of(loaded.config)
+        self._frames: dict[str, dict[int, Image | CompressedImage]] = {camera: {} for camera in self._cameras}
+        self._pending: tuple[Asked, float] | None = None  # whose frames have not all come; s, time.monotonic()
+        self._asked: dict[float, Asked] = {}  # by stamp, what the policy has got
+        self._run: tuple[str, int] = "", -1  # client and instruction
+        self._run_id = 0
+        self._heard = 0.0  # s, time.monotonic() of the last request
+        self._offer = self.create_publisher(String, "~/offer", LATCHED)
+        self._answer = self.create_publisher(String, "~/answer", SEVERAL)
+        self.create_subscription(String, "~/request", self._on_request, SEVERAL)  # another node must not take its place
+        kind, end = (CompressedImage, "/compressed") if transport == "compressed" else (Image, "")
+        for camera, topic in zip(self._cameras, camera_topics(self._cameras), strict=True):
+            self.create_subscription(
+                kind, f"{topic}{end}", partial(self._on_image, camera), NEWEST_FRAME, qos_overriding_options=OVERRIDABLE
+            )
+        refuse_unknown(self)
+        self._offer.publish(encode(self._make_offer()))
+        self.get_logger().info(f"serves: {loaded.description}")
+
+    def close(self) -> bool:
+        """End the worker."""
+        self._worker.close(CLOSE_TIMEOUT)
+        return not self._worker.alive
+
+    def _log(self, doing: str) -> None:
+        self.get_logger().info(doing)
+
+    def _make_offer(self) -> Offer:
+        config, loaded = self._loaded.config, self._loaded
+        own = ActionRange.of(config.action.continuous)
+        ends = zip(own.minimum, own.maximum, strict=True)
+        ranges = dict(zip(("linear_x", "angular_z"), ends, strict=True))
+        limits = asdict(Limits.of(config.action.limits))
+        return Offer(self._session, loaded.identity, loaded.description, config.dt, self._cameras, limits, ranges)
+
+    def _on_request(self, message: String) -> None:
+        now = time.monotonic()
+        try:
+            asked = decode(Asked, message)
+        except WordsError as error:
+            self.get_logger().error(f"a node of another version asks: {error}", throttle_duration_sec=5.0)
+            return
+        if asked.client != self._run[0] and now - self._heard < CLIENT_TIMEOUT:
+            self._refuse(asked, "policy server: it serves another node")
+            return
+        if set(asked.frames) != set(self._cameras):
+            self._refuse(asked, f"policy server: cameras {sorted(asked.frames)}, expected {sorted(self._cameras)}")
+            return
+        self._heard = now
+        if (asked.client, asked.instruction_id) != self._run:
+            self._run = asked.client, asked.instruction_id
+            self._run_id += 1
+        self._pending = asked, now
+        self._submit_pending()
+
+    def _on_image(self, camera: str, message: Image | CompressedImage) -> None:
+        frames = self._frames[camera]
+        frames[nanoseconds(message.header.stamp)] = message
+        while len(frames) > KEPT:
+            del frames[next(iter(frames))]
+        self._submit_pending()
+
+    def _submit_pending(self) -> None:
+        """Hand a request to the policy when its frames are here; a newer one replaces one that waits."""
+        if self._pending is None:
+            return
+        asked, received = self._pending
+        found = {camera: self._frames[camera].get(stamp) for camera, stamp in asked.frames.items()}
+        frames = {camera: frame for camera, frame in found.items() if frame is not None}
+        if len(frames) < len(found):
+            return
+        self._pending = None
+        self._asked[asked.stamp] = asked
+        while len(self._asked) > KEPT:
+            del self._asked[next(iter(self._asked))]
+        first = frames.pop(self._cameras[0])
+        self._worker.submit(Request(first, asked.stamp, asked.instruction, self._run_id, received, frames))
+
+    def _publish_answers(self) -> None:
+        for answer in self._worker.answers():
+            self._publish(answer)
+
+    def _publish(self, answer: Answer) -> None:
+        if isinstance(answer, Failure):
+            if answer.instruction_id == self._run_id:
+                self._refuse(next(reversed(self._asked.values())), answer.reason)
+            return
+        stamp = answer.plan.stamp if isinstance(answer, Planned) else answer.stamp
+        asked = self._asked.pop(stamp, None)
+        if asked is None:
+            return
+        words = Answered(asked.client, asked.instruction_id, stamp, self._session)
+        if isinstance(answer, Planned):
+            words = replace(
+                words,
+                dt=answer.plan.dt,
+                velocity=tuple((float(v), float(w)) for v, w in answer.plan.velocity),
+                stop=tuple(map(float, answer.plan.stop)),
+                decoding=answer.decoded - answer.begun,
+                planning=answer.planned - answer.decoded,
+            )
+        else:
+            words = replace(words, failure=answer.reason, bad_frame=True, camera=answer.camera)
+        self._answer.publish(encode(words))
+
+    def _refuse(self, asked: Asked, reason: str) -> None:
+        self.get_logger().error(f"{reason} (asked by {asked.client})", throttle_duration_sec=5.0)
+        self._answer.publish(
+            encode(Answered(asked.client, asked.instruction_id, asked.stamp, self._session, failure=reason))
+        )
+
+
+def main() -> int:
+    """Run the node; the exit code."""
+    return run(PolicyServer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""policy_node with the policy on another machine, which a second process stands for."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+pytest.importorskip("mujoco")
+pytest.importorskip("torch")
+
+from bench import Bench, Process
+
+from mobile_vla_ros.share import SHIPPED_POLICY, share_path
+
+pytestmark = pytest.mark.e2e
+
+SERVER = "obedient_policy_node.py"
+PARAMETERS = {"policy_server": "/policy_server"}
+DEADLINE = 0.7  # s: up to 0.2 until the next frame is due, policy_timeout, a period of control, and transport
+
+
+def start_server(bench: Bench, *arguments: str) -> Process:
+    return bench.start(SERVER, "server", *arguments, parameters={"image_transport": "raw"})
+
+
+@pytest.fixture
+def server(bench: Bench) -> Iterator[Process]:
+    server = start_server(bench)
+    bench.start("camera.py", "rgb8")
+    node: Any = bench.start("-m", "mobile_vla_ros.policy_node", parameters=PARAMETERS)
+    bench.until_ready()
+    bench.until_seeing()
+    yield server
+    node.check()
+
+
+def test_a_server_that_is_lost_stops_the_robot_here_and_goes_on_with_a_new_instruction(
+    bench: Bench, server: Process
+) -> None:
+    bench.instruct("drive")
+    bench.until_driving()
+    stop_time = bench.zero_after(server.kill())
+    print(f"zero {stop_time:.3f} s after the server was killed")
+    assert stop_time <= DEADLINE
+    bench.until_status("stopped: policy: no answer for")
+    start_server(bench)
+    bench.until_status("stopped: policy server: it was started anew")
+    bench.assert_still()
+    bench.instruct("drive")
+    bench.until_driving()
+
+
+def test_what_the_policy_raises_is_said_here(bench: Bench, server: Process) -> None:
+    bench.instruct("raise")
+    bench.until_status("stopped: policy: RuntimeError: out of memory")
+    bench.assert_still()
+    bench.instruct("drive")
+    bench.until_driving()
+
+
+def test_a_second_node_is_not_served(bench: Bench, server: Process) -> None:
+    bench.instruct("drive")
+    bench.until_driving()
+    second = bench.start(
+        *("-m", "mobile_vla_ros.policy_node", "--ros-args", "-r", "__node:=second", "-r", "cmd_vel:=second_cmd_vel"),
+        parameters={**PARAMETERS, "arm_on_activate": "true"},
+    )
+    bench.until(lambda: "waiting: no instruction" in second.output)
+    bench.instruct("drive")  # both hear it
+    bench.until(lambda: "serves another node" in second.output)
+    bench.until_driving()
+    begin = len(bench.commands)
+    time.sleep(1.0)
+    assert min(v for _, v, _ in bench.commands[begin:]) > 0.35, [text for _, text in bench.statuses]
+
+
+def test_a_server_that_is_not_there_is_named(bench: Bench) -> None:
+    node = bench.start("-m", "mobile_vla_ros.policy_node", parameters=PARAMETERS)
+    assert node.wait(60.0) == 1
+    assert "cannot configure: no policy server answers at /policy_server within 10 s" in node.output
+    assert "Traceback" not in node.output
+
+
+def test_the_shipped_policy_does_its_task_from_there(bench: Bench) -> None:
+    policy = {"policy": str(share_path(SHIPPED_POLICY)), "threads": 1, "image_transport": "raw"}
+    bench.start("-m", "mobile_vla_ros.sim_robot", parameters={"seed": 331})
+    server = bench.start("-m", "mobile_vla_ros.remote.server", parameters=policy)
+    bench.until(lambda: "serves: " in server.output)
+    given = {**PARAMETERS, "use_sim_time": "true"}
+    bench.start("-m", "mobile_vla_ros.policy_node", parameters=given)
+    bench.until_ready()
+    bench.instruct("turn left")
+    bench.until_status("done")
+    assert max(w for _, _, w in bench.commands) > 0.5
