@@ -75,7 +75,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._timer: Timer | None = None  # while active
         self._doing, self._reason = "unconfigured", ""  # state for people, and why the last transition failed
         self._settings = Settings(self, lambda: self._drive is not None and self._drive.controller.may_move)
-        self._link = PolicyLink(self, self._settings.policy_server) if self._settings.policy_server else None
+        self._link = self._make_link()
         self._open = open_policy or self._load
         self._out = Publishers(self, self._settings.stamped, self._settings.base_frame, self._record)
         self._in = Subscriptions(
@@ -216,6 +216,10 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             self._free("unconfigured")
             raise
         self._say("inactive")
+
+    def _make_link(self) -> PolicyLink | None:
+        settings = self._settings
+        return PolicyLink(self, settings.policy_server, settings.image_transport) if settings.policy_server else None
 
     def _load(self) -> Opened:
         settings = self._settings

@@ -43,6 +43,13 @@ OVERRIDABLE = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DUR
 ACKNOWLEDGED = Duration(seconds=0.2)  # that a last zero may take to be confirmed
 
 
+def heard_topics(node: Node, cameras: Sequence[str], transport: str) -> dict[str, str]:
+    """Full names of the topics that a node hears cameras on, by the cameras' names; without `/compressed`."""
+    end = "/compressed" if transport == "compressed" else ""
+    names = zip(cameras, camera_topics(cameras), strict=True)
+    return {camera: node.resolve_topic_name(f"{topic}{end}").removesuffix(end) for camera, topic in names}
+
+
 Tap = Callable[[str, Any], None]  # is called with a topic's full name and a message
 
 

@@ -6,6 +6,7 @@ import queue
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..control import ActionPlan
 from ..inference import Answer, BadFrame, Failure, Planned, Request
 from ..node_process import StartError
 from ..stamps import nanoseconds
-from ..topics import LATCHED, NEWEST, SEVERAL
+from ..topics import LATCHED, NEWEST, SEVERAL, heard_topics
 from .words import Answered, Asked, Offer, WordsError, decode, encode
 
 PATIENCE = 10.0  # s for the server to be found
@@ -43,11 +44,11 @@ class RemotePolicy:
         self.config = SimpleNamespace(dt=offer.dt, cameras=offer.cameras, action=action)
         self.identity = offer.identity
         self.description = f"on {link.server}: {offer.description}"
-        self._link = link
+        self._link, self._offer = link, offer
 
     def connect(self, answered: Callable[[], None]) -> RemoteWorker:
         """What hands it frames; `answered` is called when there is an answer."""
-        return self._link.connect(answered)
+        return self._link.connect(self._offer, answered)
 
 
 class RemoteWorker:
@@ -58,7 +59,8 @@ class RemoteWorker:
 
     Args:
         ask: sends a request.
-        offer: what the server has.
+        client: full name of the node.
+        offer: what the controller is made for.
         answered: is called when there is an answer.
 
     Attributes:
@@ -66,12 +68,14 @@ class RemoteWorker:
         replaced: how many frames were, by newer ones, before the server could take them.
     """
 
-    def __init__(self, ask: Callable[[Asked], None], offer: Offer, answered: Callable[[], None]) -> None:
-        self._ask, self._offer, self._answered = ask, offer, answered
-        self._client = secrets.token_hex(8)
-        self._asked: dict[float, tuple[Request, float]] = {}  # by stamp; s, time.monotonic()
+    def __init__(self, ask: Callable[[Asked], None], client: str, offer: Offer, answered: Callable[[], None]) -> None:
+        self._ask, self._client, self._offer, self._answered = ask, client, offer, answered
+        self._run = secrets.token_hex(8)
+        self._session = offer.session
+        self._history: tuple[int, str] = -1, ""  # instruction id, and session that remembers its frames
+        self._other = False  # whether the server has another policy now
+        self._received: dict[float, float] = {}  # by stamp of what was asked, s, time.monotonic()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._run = -1, ""  # instruction id, and session that has its history
         self.replaced = 0
         self.alive = True
 
@@ -80,10 +84,12 @@ class RemoteWorker:
         first, *_ = self._offer.cameras
         messages = {first: request.message, **request.extra}
         stamps = {camera: nanoseconds(message.header.stamp) for camera, message in messages.items()}
-        self._asked[request.stamp] = request, time.monotonic()
-        while len(self._asked) > _WAITING:
-            del self._asked[next(iter(self._asked))]
-        self._ask(Asked(self._client, request.instruction, request.instruction_id, request.stamp, stamps))
+        self._received.pop(request.stamp, None)  # a clock that went back
+        self._received[request.stamp] = request.received
+        while len(self._received) > _WAITING:
+            del self._received[next(iter(self._received))]
+        number, sentence = request.instruction_id, request.instruction
+        self._ask(Asked(self._client, self._run, sentence, number, request.stamp, stamps))
 
     def discard(self) -> None:
         """Nothing: what the server still works on is for another instruction, and its answer does not count."""
@@ -101,37 +107,44 @@ class RemoteWorker:
         """Take no answers any more."""
         self.alive = False
 
+    def hear(self, offer: Offer) -> bool:
+        """Note what the server has now; whether it is the policy that the controller is made for."""
+        self._other = replace(offer, session="", description="") != replace(self._offer, session="", description="")
+        self._session = offer.session
+        return not self._other
+
     def take(self, answer: Answered) -> None:
         """Note what the server says."""
-        if not self.alive or answer.client != self._client or answer.stamp not in self._asked:
+        if not self.alive or (answer.client, answer.run) != (self._client, self._run):
             return
-        for stamp in list(self._asked):  # in the order of asking
-            request, begun = self._asked.pop(stamp)
+        # Of a session that has not been heard of it is not known whether it has this policy: that is silence.
+        if answer.stamp not in self._received or answer.session != self._session:
+            return
+        for stamp in list(self._received):  # in the order of asking
+            received = self._received.pop(stamp)
             if stamp == answer.stamp:
                 break
             self.replaced += 1
-        self._answers.put(self._read(answer, request, begun))
+        self._answers.put(self._read(answer, received))
         self._answered()
 
-    def _read(self, answer: Answered, request: Request, begun: float) -> Answer:
-        if answer.session != self._offer.session:
+    def _read(self, answer: Answered, received: float) -> Answer:
+        number, session = self._history
+        if self._other:
             return Failure("policy server: it has another policy now, configure this node anew", answer.instruction_id)
-        number, session = self._run
         if number == answer.instruction_id and session != answer.session:
             reason = "policy server: it was started anew, and has forgotten what was before"
             return Failure(reason, answer.instruction_id)
-        self._run = answer.instruction_id, answer.session
+        self._history = answer.instruction_id, answer.session
         if answer.bad_frame:
             return BadFrame(answer.failure, answer.stamp, answer.camera)
         if answer.failure:
             return Failure(answer.failure, answer.instruction_id)
         velocity, stop = np.array(answer.velocity, np.float32).reshape(-1, 2), np.array(answer.stop, np.float32)
         plan = ActionPlan(answer.stamp, answer.dt, velocity, stop, answer.instruction_id)
-        return Planned(plan, request.received, begun, begun + answer.decoding, time.monotonic())
-
-    def serve_on(self, offer: Offer) -> None:
-        """The server was started anew with the same policy: it can follow the next instruction."""
-        self._offer = offer
+        planned = time.monotonic()  # what the network took counts as a wait for the policy, before it began
+        decoded = planned - answer.planning
+        return Planned(plan, received, decoded - answer.decoding, decoded, planned)
 
 
 class PolicyLink:
@@ -140,10 +153,11 @@ class PolicyLink:
     Args:
         node: whose link.
         server: name of the server's node.
+        transport: raw or compressed, of the frames that the node hears.
     """
 
-    def __init__(self, node: Node, server: str) -> None:
-        self._node, self.server = node, server
+    def __init__(self, node: Node, server: str, transport: str) -> None:
+        self._node, self.server, self._transport = node, server, transport
         self._offer: Offer | None = None
         self._worker: RemoteWorker | None = None
         self._request = node.create_publisher(String, f"{server}/request", NEWEST)
@@ -154,7 +168,7 @@ class PolicyLink:
         """Wait for the server, in another thread than the one that spins.
 
         Raises:
-            StartError: it is not there.
+            StartError: it is not there, or hears other cameras.
         """
         end = time.monotonic() + PATIENCE
         while (offer := self._offer) is None or not self._request.get_subscription_count():
@@ -164,27 +178,31 @@ class PolicyLink:
                     "start it (ros2 run mobile_vla_ros policy_server), in the same ROS domain"
                 )
             time.sleep(_LOOK)
+        topics = heard_topics(self._node, offer.cameras, self._transport)
+        if topics != offer.topics:
+            raise StartError(
+                f"{self.server} hears the cameras {offer.topics}, and this node {topics}: remap one of them"
+            )
         return RemotePolicy(self, offer)
 
-    def connect(self, answered: Callable[[], None]) -> RemoteWorker:
-        """A worker for what the server has."""
-        if self._offer is None:
-            raise RuntimeError("connect comes after open")
-        self._worker = RemoteWorker(lambda asked: self._request.publish(encode(asked)), self._offer, answered)
-        return self._worker
+    def connect(self, offer: Offer, answered: Callable[[], None]) -> RemoteWorker:
+        """A worker for what the server offered."""
+        client = self._node.get_fully_qualified_name()
+        worker = RemoteWorker(lambda asked: self._request.publish(encode(asked)), client, offer, answered)
+        self._worker = worker
+        if self._offer is not None:
+            worker.hear(self._offer)  # it may have changed meanwhile
+        return worker
 
     def _on_offer(self, message: String) -> None:
         offer = self._decoded(Offer, message)
         if offer is None:
             return
         before, self._offer = self._offer, offer
-        if self._worker is None or before is None or offer.session == before.session:
+        if self._worker is None or not self._worker.alive or before is None or offer.session == before.session:
             return
-        if _policy(offer) == _policy(before):
-            self._worker.serve_on(offer)
-            self._node.get_logger().warning(
-                f"{self.server} was started anew: it needs an instruction that is sent anew"
-            )
+        if self._worker.hear(offer):
+            self._node.get_logger().warning(f"{self.server} was started anew: send the instruction anew")
         else:
             self._node.get_logger().error(f"{self.server} has another policy now: configure this node anew")
 
@@ -199,8 +217,3 @@ class PolicyLink:
         except WordsError as error:
             self._node.get_logger().error(f"{self.server} is of another version: {error}", throttle_duration_sec=5.0)
             return None
-
-
-def _policy(offer: Offer) -> tuple[Any, ...]:
-    """What a controller was made for."""
-    return offer.identity, offer.dt, offer.cameras, offer.limits, offer.ranges

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import sys
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import asdict, replace
 from functools import partial
 
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
@@ -19,9 +22,12 @@ from ..loading import DTYPES, ENGINES, Loaded, load
 from ..node_process import RobotNode, run
 from ..parameters import declare, refuse_unknown
 from ..stamps import nanoseconds
-from ..topics import LATCHED, NEWEST_FRAME, OVERRIDABLE, SEVERAL
+from ..topics import LATCHED, OVERRIDABLE, SEVERAL, heard_topics
 from .words import Answered, Asked, Offer, WordsError, decode, encode
 
+# Every frame, for any may be asked for.
+FRAMES = QoSProfile(depth=30, reliability=ReliabilityPolicy.BEST_EFFORT)
+FRAME_TIMEOUT = 1.0  # s without a frame that was asked for, after which the node is told
 KEPT = 60  # frames of each camera: two seconds at 30 Hz, in which the node's request for one must come
 CLIENT_TIMEOUT = 5.0  # s without a request after which another node may ask
 CLOSE_TIMEOUT = 1.0  # s for the policy to come out of a step
@@ -64,20 +70,25 @@ class PolicyServer(RobotNode):
         self._worker = loaded.connect(answered.trigger)
         self._cameras = cameras_of(loaded.config)
         self._frames: dict[str, dict[int, Image | CompressedImage]] = {camera: {} for camera in self._cameras}
-        self._pending: tuple[Asked, float] | None = None  # whose frames have not all come; s, time.monotonic()
-        self._asked: dict[float, Asked] = {}  # by stamp, what the policy has got
-        self._run: tuple[str, int] = "", -1  # client and instruction
+        self._pending: tuple[Asked, float] | None = (
+            None  # whose frames have not all come; s, time.monotonic(), since when
+        )
+        self._asked: dict[float, Asked] = {}  # by stamp, what the policy has got under this instruction
+        self._client = ""
+        self._run: tuple[str, str, int] = "", "", -1  # client, its run and its instruction
         self._run_id = 0
-        self._heard = 0.0  # s, time.monotonic() of the last request
+        self._served = -math.inf  # s, time.monotonic() when the policy last got frames
         self._offer = self.create_publisher(String, "~/offer", LATCHED)
         self._answer = self.create_publisher(String, "~/answer", SEVERAL)
         self.create_subscription(String, "~/request", self._on_request, SEVERAL)  # another node must not take its place
         kind, end = (CompressedImage, "/compressed") if transport == "compressed" else (Image, "")
         for camera, topic in zip(self._cameras, camera_topics(self._cameras), strict=True):
+            # rclpy writes overrides into the profile that it is given.
             self.create_subscription(
-                kind, f"{topic}{end}", partial(self._on_image, camera), NEWEST_FRAME, qos_overriding_options=OVERRIDABLE
+                kind, f"{topic}{end}", partial(self._on_image, camera), copy(FRAMES), qos_overriding_options=OVERRIDABLE
             )
         refuse_unknown(self)
+        self._topics = heard_topics(self, self._cameras, transport)
         self._offer.publish(encode(self._make_offer()))
         self.get_logger().info(f"serves: {loaded.description}")
 
@@ -95,7 +106,9 @@ class PolicyServer(RobotNode):
         ends = zip(own.minimum, own.maximum, strict=True)
         ranges = dict(zip(("linear_x", "angular_z"), ends, strict=True))
         limits = asdict(Limits.of(config.action.limits))
-        return Offer(self._session, loaded.identity, loaded.description, config.dt, self._cameras, limits, ranges)
+        return Offer(
+            self._session, loaded.identity, loaded.description, config.dt, self._cameras, self._topics, limits, ranges
+        )
 
     def _on_request(self, message: String) -> None:
         now = time.monotonic()
@@ -104,22 +117,28 @@ class PolicyServer(RobotNode):
         except WordsError as error:
             self.get_logger().error(f"a node of another version asks: {error}", throttle_duration_sec=5.0)
             return
-        if asked.client != self._run[0] and now - self._heard < CLIENT_TIMEOUT:
-            self._refuse(asked, "policy server: it serves another node")
+        if not self._worker.alive:
+            self.get_logger().fatal("the policy's thread has died")
+            self.failed = True
+            return
+        if asked.client != self._client and now - self._served < CLIENT_TIMEOUT:
+            self._refuse(asked, f"policy server: it serves {self._client}")
             return
         if set(asked.frames) != set(self._cameras):
             self._refuse(asked, f"policy server: cameras {sorted(asked.frames)}, expected {sorted(self._cameras)}")
             return
-        self._heard = now
-        if (asked.client, asked.instruction_id) != self._run:
-            self._run = asked.client, asked.instruction_id
-            self._run_id += 1
-        self._pending = asked, now
+        waits = self._pending
+        self._pending = asked, now if waits is None else waits[1]
         self._submit_pending()
+        if self._pending is not None and now - self._pending[1] > FRAME_TIMEOUT:
+            kept = ", ".join(f"{len(frames)} of {self._topics[camera]}" for camera, frames in self._frames.items())
+            self._refuse(asked, f"policy server: it does not get the frames; it has {kept}", bad_frame=True)
 
     def _on_image(self, camera: str, message: Image | CompressedImage) -> None:
-        frames = self._frames[camera]
-        frames[nanoseconds(message.header.stamp)] = message
+        frames, stamp = self._frames[camera], nanoseconds(message.header.stamp)
+        if frames and stamp <= next(reversed(frames)):
+            frames.clear()  # the clock went back: a frame of before must not pass for one of now
+        frames[stamp] = message
         while len(frames) > KEPT:
             del frames[next(iter(frames))]
         self._submit_pending()
@@ -134,6 +153,12 @@ class PolicyServer(RobotNode):
         if len(frames) < len(found):
             return
         self._pending = None
+        self._client, self._served = asked.client, time.monotonic()
+        run = asked.client, asked.run, asked.instruction_id
+        if run != self._run or asked.stamp in self._asked:
+            self._run = run
+            self._run_id += 1
+            self._asked.clear()
         self._asked[asked.stamp] = asked
         while len(self._asked) > KEPT:
             del self._asked[next(iter(self._asked))]
@@ -146,14 +171,14 @@ class PolicyServer(RobotNode):
 
     def _publish(self, answer: Answer) -> None:
         if isinstance(answer, Failure):
-            if answer.instruction_id == self._run_id:
+            if answer.instruction_id == self._run_id and self._asked:
                 self._refuse(next(reversed(self._asked.values())), answer.reason)
             return
         stamp = answer.plan.stamp if isinstance(answer, Planned) else answer.stamp
-        asked = self._asked.pop(stamp, None)
-        if asked is None:
+        asked = self._asked.get(stamp)
+        if asked is None or (isinstance(answer, Planned) and answer.plan.instruction_id != self._run_id):
             return
-        words = Answered(asked.client, asked.instruction_id, stamp, self._session)
+        words = self._answer_to(asked)
         if isinstance(answer, Planned):
             words = replace(
                 words,
@@ -167,11 +192,12 @@ class PolicyServer(RobotNode):
             words = replace(words, failure=answer.reason, bad_frame=True, camera=answer.camera)
         self._answer.publish(encode(words))
 
-    def _refuse(self, asked: Asked, reason: str) -> None:
+    def _answer_to(self, asked: Asked) -> Answered:
+        return Answered(asked.client, asked.run, asked.instruction_id, asked.stamp, self._session)
+
+    def _refuse(self, asked: Asked, reason: str, bad_frame: bool = False) -> None:
         self.get_logger().error(f"{reason} (asked by {asked.client})", throttle_duration_sec=5.0)
-        self._answer.publish(
-            encode(Answered(asked.client, asked.instruction_id, asked.stamp, self._session, failure=reason))
-        )
+        self._answer.publish(encode(replace(self._answer_to(asked), failure=reason, bad_frame=bad_frame)))
 
 
 def main() -> int:

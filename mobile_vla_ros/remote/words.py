@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from std_msgs.msg import String
 
 Names = tuple[str, ...]
+Texts = Mapping[str, str]
 Numbers = Mapping[str, float]
 Stamps = Mapping[str, int]
 Ranges = Mapping[str, tuple[float, float]]
@@ -34,6 +35,7 @@ class Offer:
         description: what computes it.
         dt: s between recurrent steps.
         cameras: that the policy looks through, its first one first.
+        topics: full names of theirs, without /compressed.
         limits: fields of `control.Limits`.
         ranges: minimum and maximum of linear_x (m/s) and angular_z (rad/s).
     """
@@ -43,6 +45,7 @@ class Offer:
     description: str
     dt: float
     cameras: Names
+    topics: Texts
     limits: Numbers
     ranges: Ranges
 
@@ -52,7 +55,8 @@ class Asked:
     """A recurrent step that a node asks for.
 
     Attributes:
-        client: the node's process.
+        client: full name of the node.
+        run: of what its instructions are counted in: a node that is configured anew counts anew.
         instruction: the sentence to follow.
         instruction_id: its number.
         stamp: s, of the oldest frame.
@@ -60,6 +64,7 @@ class Asked:
     """
 
     client: str
+    run: str
     instruction: str
     instruction_id: int
     stamp: float
@@ -71,7 +76,7 @@ class Answered:
     """What became of it.
 
     Attributes:
-        client, instruction_id, stamp: of the request.
+        client, run, instruction_id, stamp: of the request.
         session: of the server.
         failure: why the policy gave no plan; empty: it gave one.
         bad_frame: the failure is one of the frame.
@@ -83,6 +88,7 @@ class Answered:
     """
 
     client: str
+    run: str
     instruction_id: int
     stamp: float
     session: str
@@ -154,6 +160,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "bool": _exactly(bool),
     "float": _float,
     "Names": lambda value: tuple(map(_text, _exactly(list)(value))),
+    "Texts": lambda value: {name: _text(one) for name, one in value.items()},
     "Numbers": lambda value: {name: _float(number) for name, number in value.items()},
     "Stamps": lambda value: {name: _integer(stamp) for name, stamp in value.items()},
     "Ranges": lambda value: {name: _pair(ends) for name, ends in value.items()},

@@ -70,7 +70,7 @@ def test_a_second_node_is_not_served(bench: Bench, server: Process) -> None:
     )
     bench.until(lambda: "waiting: no instruction" in second.output)
     bench.instruct("drive")  # both hear it
-    bench.until(lambda: "serves another node" in second.output)
+    bench.until(lambda: "it serves /policy_node" in second.output)
     bench.until_driving()
     begin = len(bench.commands)
     time.sleep(1.0)
@@ -95,3 +95,13 @@ def test_the_shipped_policy_does_its_task_from_there(bench: Bench) -> None:
     bench.instruct("turn left")
     bench.until_status("done")
     assert max(w for _, _, w in bench.commands) > 0.5
+
+
+def test_a_server_that_hears_another_camera_is_refused(bench: Bench) -> None:
+    start_server(bench)
+    node = bench.start(
+        *("-m", "mobile_vla_ros.policy_node", "--ros-args", "-r", "camera/image_raw:=right/image_raw"),
+        parameters=PARAMETERS,
+    )
+    assert node.wait(60.0) == 1
+    assert "'/camera/image_raw'}, and this node {'camera': '/right/image_raw'}: remap one of them" in node.output

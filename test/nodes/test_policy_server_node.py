@@ -39,9 +39,9 @@ class Server:
         self.heard = Heard()
         self.node._answer = self.heard
 
-    def ask(self, second: int, client: str = "c", **frames: int) -> None:
+    def ask(self, second: int, client: str = "/c", run: str = "r", number: int = 1, **frames: int) -> None:
         stamps = frames or {"camera": second * 1_000_000_000}
-        self.node._on_request(encode(Asked(client, "go", 1, float(second), stamps)))
+        self.node._on_request(encode(Asked(client, run, "go", number, float(second), stamps)))
 
     def see(self, second: int, picture: Image | None = None) -> None:
         self.node._on_image("camera", picture or to_image(PICTURE, Time(sec=second), "camera"))
@@ -72,7 +72,7 @@ def test_a_step_is_made_with_the_frame_that_is_asked_for(server: Server, frame_f
     server.see(4)  # nobody asks for it
     server.until(lambda: bool(server.heard.answers))
     (answer,) = server.heard.answers
-    assert (answer.client, answer.stamp, answer.instruction_id, answer.failure) == ("c", 3.0, 1, "")
+    assert (answer.client, answer.stamp, answer.instruction_id, answer.failure) == ("/c", 3.0, 1, "")
     assert (answer.dt, len(answer.velocity), len(answer.stop)) == (DT, 3, 3)
     assert answer.decoding >= 0.0 <= answer.planning
 
@@ -84,6 +84,33 @@ def test_a_request_whose_frame_does_not_come_gives_way_to_a_newer_one(server: Se
     server.until(lambda: bool(server.heard.answers))
     server.see(3)
     assert [answer.stamp for answer in server.heard.answers] == [4.0]
+
+
+def test_frames_that_do_not_come_are_said(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mobile_vla_ros.remote.server.FRAME_TIMEOUT", 0.0)
+    server.see(2)
+    server.ask(3)
+    time.sleep(0.01)
+    server.ask(4)
+    answer = server.heard.answers[-1]
+    assert answer.bad_frame  # the node goes on when they come
+    assert answer.failure == "policy server: it does not get the frames; it has 1 of /camera/image_raw"
+
+
+def test_a_frame_of_before_the_clock_went_back_does_not_pass_for_one_of_now(server: Server) -> None:
+    server.see(3)
+    server.see(4)
+    server.see(2)
+    server.ask(3)
+    assert server.node._pending is not None
+
+
+def test_the_answer_to_another_instruction_is_not_passed_on_as_one_to_this(server: Server) -> None:
+    server.see(3)
+    server.ask(3)
+    server.ask(3, number=2)
+    server.until(lambda: bool(server.heard.answers))
+    assert {answer.instruction_id for answer in server.heard.answers} == {2}
 
 
 def test_a_frame_that_cannot_be_decoded_is_told_apart(server: Server) -> None:
@@ -107,11 +134,11 @@ def test_one_node_is_served_at_a_time(server: Server, monkeypatch: pytest.Monkey
     server.see(3)
     server.ask(3)
     server.until(lambda: bool(server.heard.answers))
-    server.ask(3, client="d")
-    assert server.heard.answers[1].client == "d"
-    assert server.heard.answers[1].failure == "policy server: it serves another node"
+    server.ask(3, client="/d")
+    assert server.heard.answers[1].client == "/d"
+    assert server.heard.answers[1].failure == "policy server: it serves /c"
     monkeypatch.setattr("mobile_vla_ros.remote.server.CLIENT_TIMEOUT", 0.0)
-    server.ask(3, client="d")
+    server.ask(3, client="/d")
     server.until(lambda: len(server.heard.answers) == 3)
     assert server.heard.answers[2].failure == ""
 
@@ -124,5 +151,6 @@ def test_what_is_not_understood_is_not_answered(server: Server) -> None:
 def test_the_offer_has_all_that_a_controller_needs(server: Server) -> None:
     offer = decode(Offer, encode(server.node._make_offer()))
     assert (offer.identity, offer.description, offer.dt, offer.cameras) == ("still", "nothing", DT, ("camera",))
+    assert offer.topics == {"camera": "/camera/image_raw"}
     assert offer.limits["linear_x_max"] == LIMITS.linear_x_max
     assert set(offer.ranges) == {"linear_x", "angular_z"}

@@ -22,12 +22,14 @@ offers = st.builds(
     text,
     numbers,
     st.lists(text, max_size=3).map(tuple),
+    st.dictionaries(text, text, max_size=3),
     st.dictionaries(text, numbers, max_size=3),
     st.dictionaries(text, st.tuples(numbers, numbers), max_size=2),
 )
-requests = st.builds(Asked, text, text, st.integers(), numbers, st.dictionaries(text, st.integers(), max_size=3))
+requests = st.builds(Asked, text, text, text, st.integers(), numbers, st.dictionaries(text, st.integers(), max_size=3))
 answers = st.builds(
     Answered,
+    text,
     text,
     st.integers(),
     numbers,
@@ -50,13 +52,13 @@ def test_what_is_said_is_heard(words: Offer | Asked | Answered) -> None:
 
 def test_what_is_not_finite_is_heard_as_such() -> None:
     """So that the controller refuses it, and says why."""
-    said = Answered("c", 1, 2.0, "s", velocity=((math.nan, math.inf),))
+    said = Answered("c", "r", 1, 2.0, "s", velocity=((math.nan, math.inf),))
     ((v, w),) = decode(Answered, encode(said)).velocity
     assert math.isnan(v)
     assert w == math.inf
 
 
-GOOD = json.loads(encode(Asked("c", "go", 1, 2.0, {"camera": 2_000_000_000})).data)
+GOOD = json.loads(encode(Asked("c", "r", "go", 1, 2.0, {"camera": 2_000_000_000})).data)
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ from mobile_vla_ros.inference import BadFrame, Failure, Planned, Request
 from mobile_vla_ros.remote.client import RemoteWorker
 from mobile_vla_ros.remote.words import Answered, Asked, Offer
 
-OFFER = Offer("first", "id", "", 0.2, ("front", "hand"), {}, {})
+OFFER = Offer("first", "id", "", 0.2, ("front", "hand"), {}, {"linear_x_max": 0.5}, {})
 
 
 class Bench:
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.told = 0
-        self.worker = RemoteWorker(self.asked.append, OFFER, self._tell)
+        self.worker = RemoteWorker(self.asked.append, "/node", OFFER, self._tell)
 
     def _tell(self) -> None:
         self.told += 1
@@ -33,8 +33,8 @@ class Bench:
         return self.asked[-1]
 
     def answer(self, asked: Asked, **values: object) -> Answered:
-        words = Answered(asked.client, asked.instruction_id, asked.stamp, "first", dt=0.2, velocity=((0.1, 0.2),))
-        answer = replace(words, stop=(0.5,), **values)
+        words = Answered(asked.client, asked.run, asked.instruction_id, asked.stamp, "first", dt=0.2, stop=(0.5,))
+        answer = replace(words, velocity=((0.1, 0.2),), **values)
         self.worker.take(answer)
         return answer
 
@@ -65,7 +65,9 @@ def test_frames_that_were_skipped_are_counted_and_their_answers_do_not_count() -
     assert [answer.plan.stamp for answer in bench.worker.answers() if isinstance(answer, Planned)] == [4.0]
 
 
-@pytest.mark.parametrize("values", [{"client": "another"}, {"stamp": 9.0}])
+@pytest.mark.parametrize(
+    "values", [{"client": "another"}, {"run": "former"}, {"stamp": 9.0}, {"session": "not heard of"}]
+)
 def test_answers_to_others_do_not_count(values: dict[str, object]) -> None:
     bench = Bench()
     bench.answer(bench.submit(3), **values)
@@ -82,7 +84,7 @@ def test_failures_and_bad_frames_are_told_apart() -> None:
 def test_a_server_that_was_started_anew_has_no_history_of_this_instruction() -> None:
     bench = Bench()
     bench.answer(bench.submit(3))
-    bench.worker.serve_on(replace(OFFER, session="second"))
+    assert bench.worker.hear(replace(OFFER, session="second", description="on another machine"))
     bench.answer(bench.submit(4), session="second")
     bench.answer(bench.submit(5, instruction_id=2), session="second")
     first, lost, new = bench.worker.answers()
@@ -92,12 +94,27 @@ def test_a_server_that_was_started_anew_has_no_history_of_this_instruction() -> 
     assert isinstance(new, Planned)
 
 
-def test_a_server_with_another_policy_is_not_followed() -> None:
+@pytest.mark.parametrize("values", [{"identity": "other"}, {"dt": 0.1}, {"limits": {"linear_x_max": 0.6}}])
+def test_a_server_with_another_policy_is_not_followed_until_it_has_the_same_again(values: dict[str, object]) -> None:
     bench = Bench()
-    bench.answer(bench.submit(3), session="second")
+    for session in ("second", "third"):  # started anew twice
+        assert not bench.worker.hear(replace(OFFER, session=session, **values))
+        bench.answer(bench.submit(3), session=session)
+        (answer,) = bench.worker.answers()
+        assert isinstance(answer, Failure)
+        assert "another policy" in answer.reason
+    assert bench.worker.hear(replace(OFFER, session="fourth"))
+    bench.answer(bench.submit(4, instruction_id=2), session="fourth")
     (answer,) = bench.worker.answers()
-    assert isinstance(answer, Failure)
-    assert "another policy" in answer.reason
+    assert isinstance(answer, Planned)
+
+
+def test_what_the_network_takes_is_not_the_policys_time() -> None:
+    bench = Bench()
+    bench.answer(bench.submit(3), decoding=0.01, planning=0.05)
+    (answer,) = bench.worker.answers()
+    assert isinstance(answer, Planned)
+    assert answer.seconds == pytest.approx(0.06)
 
 
 def test_after_close_nothing_is_told() -> None:
