@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch._inductor.config as inductor
 from torch import nn
 
 from ..errors import PolicyDirectoryError
@@ -16,7 +17,13 @@ _VARIANTS = 64
 
 
 def compiled(module: nn.Module) -> nn.Module:
-    """A module that is compiled at its first call with each shape of inputs, which can take minutes."""
+    """A module that is compiled at its first call with each shape of inputs, which can take minutes.
+
+    On a CPU the weights are constants of what is compiled, laid out once as its matrix products want them: that takes
+    their memory a second time, and a fifth off the step.
+    """
+    if all(parameter.device.type == "cpu" for parameter in module.parameters()):
+        inductor.freezing = True
     torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, _VARIANTS)
     # mypy takes the overload for functions.
     wrapped: nn.Module = torch.compile(module, dynamic=False, fullgraph=True)  # type: ignore[assignment]
