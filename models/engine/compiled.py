@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch._inductor.config as inductor
 from torch import nn
 
 from ..errors import PolicyDirectoryError
@@ -23,6 +22,8 @@ def compiled(module: nn.Module) -> nn.Module:
     their memory a second time, and a fifth off the step.
     """
     if all(parameter.device.type == "cpu" for parameter in module.parameters()):
+        import torch._inductor.config as inductor  # takes a while, and few compile
+
         inductor.freezing = True
     torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, _VARIANTS)
     # mypy takes the overload for functions.
