@@ -55,6 +55,7 @@ bench-full: venv
 	for precision in fp32 bf16; do \
 		$(BIN)/mobile-vla benchmark --full-size $$precision --threads 2 --steps 4 --compare; \
 	done
+	$(BIN)/mobile-vla benchmark --full-size bf16 --engine torch-compile --threads 2 --steps 4 --compare
 	for precision in fp32 int8; do \
 		$(BIN)/mobile-vla benchmark --full-size $$precision --engine onnx --folder out/bench_full \
 			--threads 2 --steps 4 --compare; \
