@@ -89,6 +89,16 @@ class Failure:
 Answer = Planned | BadFrame | Failure
 
 
+def drained(answers: queue.SimpleQueue[Answer]) -> list[Answer]:
+    """What waits in a queue, oldest first."""
+    found: list[Answer] = []
+    while True:
+        try:
+            found.append(answers.get_nowait())
+        except queue.Empty:
+            return found
+
+
 class InferenceWorker:
     """Runs the policy in a thread of its own, always on the newest frame.
 
@@ -139,12 +149,7 @@ class InferenceWorker:
 
     def answers(self) -> list[Answer]:
         """What has been answered since the last call, oldest first."""
-        found: list[Answer] = []
-        while True:
-            try:
-                found.append(self._answers.get_nowait())
-            except queue.Empty:
-                return found
+        return drained(self._answers)
 
     def close(self, timeout: float) -> None:
         """End the thread; one stuck in the policy is left behind after `timeout` s (it is a daemon)."""

@@ -15,7 +15,7 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from ..control import ActionPlan
-from ..inference import Answer, BadFrame, Failure, Planned, Request
+from ..inference import Answer, BadFrame, Failure, Planned, Request, drained
 from ..node_process import StartError
 from ..stamps import nanoseconds
 from ..topics import LATCHED, NEWEST, SEVERAL, heard_topics
@@ -96,12 +96,7 @@ class RemoteWorker:
 
     def answers(self) -> list[Answer]:
         """What has been answered since the last call, oldest first."""
-        found: list[Answer] = []
-        while True:
-            try:
-                found.append(self._answers.get_nowait())
-            except queue.Empty:
-                return found
+        return drained(self._answers)
 
     def close(self, timeout: float) -> None:
         """Take no answers any more."""
