@@ -76,6 +76,8 @@ class SimpleCLIPLSTM(nn.Module):
         state.pop(LANGUAGE_HEAD, None)
 
         self.kosmos_model = Kosmos2Model(Kosmos2Config(**layout.kosmos))
+        # As in `backbone.kosmos2`: some versions of transformers let a latent see the earlier patches only.
+        self.kosmos_model.image_to_text_projection.x_attn.is_causal = False
         self.clip_model = CLIPModel(CLIPConfig(**layout.clip))
         outputs, width = state["feature_fusion.weight"].shape
         self.feature_fusion = nn.Linear(width, outputs)
