@@ -43,9 +43,14 @@ OVERRIDABLE = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DUR
 ACKNOWLEDGED = Duration(seconds=0.2)  # that a last zero may take to be confirmed
 
 
+def camera_messages(transport: str) -> tuple[type[Image | CompressedImage], str]:
+    """What a camera's frames are, raw or compressed, and what their topic has at its end."""
+    return (CompressedImage, "/compressed") if transport == "compressed" else (Image, "")
+
+
 def heard_topics(node: Node, cameras: Sequence[str], transport: str) -> dict[str, str]:
     """Full names of the topics that a node hears cameras on, by the cameras' names; without `/compressed`."""
-    end = "/compressed" if transport == "compressed" else ""
+    _, end = camera_messages(transport)
     names = zip(cameras, camera_topics(cameras), strict=True)
     return {camera: node.resolve_topic_name(f"{topic}{end}").removesuffix(end) for camera, topic in names}
 
@@ -185,7 +190,7 @@ class Subscriptions:
             transport: raw: Image; compressed: CompressedImage, on the topic with `/compressed` at its end.
             on_image: is called with the camera's name and its frame.
         """
-        kind, end = (CompressedImage, "/compressed") if transport == "compressed" else (Image, "")
+        kind, end = camera_messages(transport)
         for camera, topic in zip(cameras, camera_topics(cameras), strict=True):
             subscription = self._subscribe(kind, f"{topic}{end}", partial(on_image, camera), NEWEST_FRAME, OVERRIDABLE)
             self._cameras[self.channels[-1]] = subscription

@@ -20,9 +20,9 @@ from ..drivable import camera_topics, cameras_of
 from ..inference import Answer, Failure, Planned, Request
 from ..loading import DTYPES, ENGINES, Loaded, load
 from ..node_process import RobotNode, run
-from ..parameters import declare, refuse_unknown
+from ..parameters import QOS, declare, refuse_unknown
 from ..stamps import nanoseconds
-from ..topics import LATCHED, OVERRIDABLE, SEVERAL, heard_topics
+from ..topics import LATCHED, OVERRIDABLE, SEVERAL, camera_messages, heard_topics
 from .words import Answered, Asked, Offer, WordsError, decode, encode
 
 # Every frame, for any may be asked for.
@@ -60,7 +60,7 @@ class PolicyServer(RobotNode):
             "of the frames that come here; compressed: CompressedImage on the camera topics' /compressed",
             choices=("raw", "compressed"),
         )
-        refuse_unknown(self, later=("qos_overrides.",))
+        refuse_unknown(self, later=(QOS,))
         self.claim_name()
         self._session = secrets.token_hex(8)
         loaded = open_policy() if open_policy is not None else load(policy, device, dtype, engine, threads, self._log)
@@ -70,9 +70,8 @@ class PolicyServer(RobotNode):
         self._worker = loaded.connect(answered.trigger)
         self._cameras = cameras_of(loaded.config)
         self._frames: dict[str, dict[int, Image | CompressedImage]] = {camera: {} for camera in self._cameras}
-        self._pending: tuple[Asked, float] | None = (
-            None  # whose frames have not all come; s, time.monotonic(), since when
-        )
+        # Whose frames have not all come, and since when that is so: s, time.monotonic().
+        self._pending: tuple[Asked, float] | None = None
         self._asked: dict[float, Asked] = {}  # by stamp, what the policy has got under this instruction
         self._client = ""
         self._run: tuple[str, str, int] = "", "", -1  # client, its run and its instruction
@@ -81,7 +80,7 @@ class PolicyServer(RobotNode):
         self._offer = self.create_publisher(String, "~/offer", LATCHED)
         self._answer = self.create_publisher(String, "~/answer", SEVERAL)
         self.create_subscription(String, "~/request", self._on_request, SEVERAL)  # another node must not take its place
-        kind, end = (CompressedImage, "/compressed") if transport == "compressed" else (Image, "")
+        kind, end = camera_messages(transport)
         for camera, topic in zip(self._cameras, camera_topics(self._cameras), strict=True):
             # rclpy writes overrides into the profile that it is given.
             self.create_subscription(
