@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from rclpy.node import Node
+
 from .control.stepper import Policy, PolicyStepper
 from .drivable import base_limits
 from .inference import Answer, InferenceWorker, Request
 from .node_process import StartError
+from .parameters import declare
 
 WARM_UP_INSTRUCTION = "go to the red box"
-ENGINES = ("torch", "torch-compile", "torch-cuda-graphs", "onnx")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 class Worker(Protocol):
@@ -115,6 +116,40 @@ def give_back_memory() -> None:
         from mobile_vla_models.memory import give_back
 
         give_back()
+
+
+def declare_policy(node: Node) -> tuple[str, str, str, str, int]:
+    """Declare the parameters that say what to load; the first arguments of `load`.
+
+    Raises:
+        rclpy.exceptions.ParameterException: wrong type or out of range; the message names the parameter.
+        StartError: none of the choices.
+    """
+    return (
+        declare(node, "policy", "", "policy directory"),
+        declare(node, "device", "cpu", "torch device that runs the policy, such as cpu or cuda"),
+        declare(
+            node,
+            "dtype",
+            "auto",
+            "number format of what is not quantised; auto: as the policy is stored",
+            choices=("auto", "float32", "bfloat16", "float16"),
+        ),
+        declare(
+            node,
+            "engine",
+            "torch",
+            "what computes the steps; onnx: an export of the policy (mobile-vla export) in ONNX Runtime",
+            choices=("torch", "torch-compile", "torch-cuda-graphs", "onnx"),
+        ),
+        declare(
+            node,
+            "threads",
+            0,
+            "that compute the policy on the CPU; 0: as many as leave a core to cameras and control",
+            between=(0, 1024),
+        ),
+    )
 
 
 def load(directory: str, device: str, dtype: str, engine: str, threads: int, doing: Callable[[str], None]) -> Loaded:

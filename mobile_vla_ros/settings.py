@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from .control import ControllerConfig, Limits
-from .loading import DTYPES, ENGINES
+from .loading import declare_policy
 from .node_process import StartError
 from .overlay import Camera
 from .parameters import QOS, declare, refuse_unknown
@@ -80,7 +80,7 @@ class Settings:
     def __init__(self, node: Node, may_move: Callable[[], bool]) -> None:
         self._node, self._may_move = node, may_move
         self._own: Limits | None = None  # the policy's
-        self.policy = declare(node, "policy", "", "policy directory")
+        self.policy, self.device, self.dtype, self.engine, self.threads = declare_policy(node)
         self.policy_server = declare(
             node,
             "policy_server",
@@ -89,28 +89,6 @@ class Settings:
         )
         if self.policy and self.policy_server:
             raise StartError(f"policy {self.policy} and policy_server {self.policy_server}: expected one of them")
-        self.device = declare(node, "device", "cpu", "torch device that runs the policy, such as cpu or cuda")
-        self.dtype = declare(
-            node,
-            "dtype",
-            "auto",
-            "number format of what is not quantised; auto: as the policy is stored",
-            choices=DTYPES,
-        )
-        self.engine = declare(
-            node,
-            "engine",
-            "torch",
-            "what computes the steps; onnx: an export of the policy (mobile-vla export) in ONNX Runtime",
-            choices=ENGINES,
-        )
-        self.threads = declare(
-            node,
-            "threads",
-            0,
-            "that compute the policy on the CPU; 0: as many as leave a core to cameras and control",
-            between=(0, 1024),
-        )
         self.image_transport = declare(
             node,
             "image_transport",

@@ -18,7 +18,7 @@ from std_msgs.msg import String
 from ..control import ActionRange, Limits
 from ..drivable import camera_topics, cameras_of
 from ..inference import Answer, Failure, Planned, Request
-from ..loading import DTYPES, ENGINES, Loaded, load
+from ..loading import Loaded, declare_policy, load
 from ..node_process import RobotNode, run
 from ..parameters import QOS, declare, refuse_unknown
 from ..stamps import nanoseconds
@@ -46,13 +46,7 @@ class PolicyServer(RobotNode):
     def __init__(self, open_policy: Callable[[], Loaded] | None = None) -> None:
         super().__init__("policy_server")
         created = time.monotonic()
-        policy = declare(self, "policy", "", "policy directory")
-        device = declare(self, "device", "cpu", "torch device that runs the policy, such as cpu or cuda")
-        dtype = declare(
-            self, "dtype", "auto", "number format of what is not quantised; auto: as it is stored", choices=DTYPES
-        )
-        engine = declare(self, "engine", "torch", "what computes the steps", choices=ENGINES)
-        threads = declare(self, "threads", 0, "that compute the policy on the CPU; 0: it chooses", between=(0, 1024))
+        chosen = declare_policy(self)
         transport = declare(
             self,
             "image_transport",
@@ -63,7 +57,7 @@ class PolicyServer(RobotNode):
         refuse_unknown(self, later=(QOS,))
         self.claim_name()
         self._session = secrets.token_hex(8)
-        loaded = open_policy() if open_policy is not None else load(policy, device, dtype, engine, threads, self._log)
+        loaded = open_policy() if open_policy is not None else load(*chosen, self._log)
         self._loaded = loaded
         self.refuse_second_instance(created)
         answered = self.create_guard_condition(self._publish_answers)
