@@ -67,7 +67,6 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._created = time.monotonic()
         self._closing = False
         self._lock = threading.RLock()
-        self._arming = Arming()
         self._drive: Drive | None = None  # from configure to cleanup
         self._worker: Worker | None = None
         self._overlay: LiveOverlay | None = None
@@ -75,6 +74,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._timer: Timer | None = None  # while active
         self._doing, self._reason = "unconfigured", ""  # state for people, and why the last transition failed
         self._settings = Settings(self, lambda: self._drive is not None and self._drive.controller.may_move)
+        self._arming = Arming(self._settings.emergency_stop_timeout)
         self._link = self._make_link()
         self._open = open_policy or self._load
         self._out = Publishers(self, self._settings.stamped, self._settings.base_frame, self._record)
@@ -353,7 +353,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
     def _on_emergency_stop(self, message: Bool) -> None:
         with self._lock:
             pressed = self._arming.pressed
-            self._arming.press(message.data)
+            self._arming.press(message.data, time.monotonic())
             if message.data and not pressed:  # the topic may say so again and again
                 self._while_active(Drive.stop)
 

@@ -72,8 +72,8 @@ class Settings:
 
     Attributes:
         policy, policy_server, device, dtype, engine, threads, image_transport, camera_tolerance, stamped, base_frame,
-            autostart, arm_on_activate, control_hz, odometry_timeout, reproject, robot_width, black_box_folder,
-            black_box_seconds, black_box_megabytes: as `ros2 param describe` says; they do not change.
+            autostart, arm_on_activate, control_hz, emergency_stop_timeout, odometry_timeout, reproject, robot_width,
+            black_box_folder, black_box_seconds, black_box_megabytes: as `ros2 param describe` says; they do not change.
         camera: that takes the overlay's picture.
     """
 
@@ -116,6 +116,13 @@ class Settings:
             node, "arm_on_activate", False, "allow motion as soon as the node is active, without ~/arm"
         )
         self.control_hz = declare(node, "control_hz", _DEFAULTS.control_hz, "Hz of cmd_vel", between=(10.0, 100.0))
+        self.emergency_stop_timeout = declare(
+            node,
+            "emergency_stop_timeout",
+            0.0,
+            "s without a message on emergency_stop after which cmd_vel is zero, latched; 0: it may be silent",
+            between=(0.0, 5.0),
+        )
         self.odometry_timeout = declare(
             node,
             "odometry_timeout",

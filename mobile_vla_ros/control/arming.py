@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from .watchdog import Watchdog
+
 
 class Arming:
     """Whether the robot may move at all. It may not at the start, nor after an emergency stop was reset.
+
+    Args:
+        timeout: s that the emergency stop's topic may be silent while the robot may move; 0: it may always be.
 
     Attributes:
         armed: it may move.
         latched: what the emergency stop was pressed for; empty: it is not latched.
         pressed: what the emergency stop's topic said last.
+        heartbeat: when it did; waits for nothing before it first has.
         reason: why it is not armed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float = 0.0) -> None:
         self.armed = False
         self.latched = ""
         self.pressed = False
+        self.heartbeat = Watchdog(timeout)
         self.reason = "not armed yet"
 
-    def arm(self) -> str | None:
-        """Allow motion; the reason if that is refused, else None."""
+    def arm(self, steady: float) -> str | None:
+        """Allow motion at `steady` (s); the reason if that is refused, else None."""
         if self.latched:
             return f"emergency stop ({self.latched}): reset it first"
+        silence = self._silence(steady)
+        if silence:
+            return f"emergency_stop: {silence}: publish it again and again"
         self.armed = True
         return None
 
@@ -36,11 +46,19 @@ class Arming:
         self.disarm("emergency stop")
         self.latched = self.latched or reason
 
-    def press(self, pressed: bool) -> None:
-        """Take what the emergency stop's topic says; letting go of it does not end the latch."""
+    def press(self, pressed: bool, steady: float) -> None:
+        """Take what the emergency stop's topic says at `steady` (s); letting go of it does not end the latch."""
         self.pressed = pressed
+        self.heartbeat.start(steady)
         if pressed:
             self.stop("pressed")
+
+    def stop_if_silent(self, steady: float) -> bool:
+        """Latch the emergency stop if its topic has been silent for too long at `steady` (s); whether it has."""
+        silence = self._silence(steady)
+        if silence:
+            self.stop(f"its topic: {silence}")
+        return bool(silence)
 
     def reset(self) -> str | None:
         """End the latch, which leaves it disarmed; the reason if that is refused, else None."""
@@ -51,3 +69,12 @@ class Arming:
         self.latched = ""
         self.reason = "not armed since the emergency stop was reset"
         return None
+
+    def _silence(self, steady: float) -> str:
+        """How long nothing was heard of the emergency stop's topic; empty: not for too long."""
+        if self.heartbeat.timeout == 0.0:
+            return ""
+        if not self.heartbeat.running:
+            return "never heard"
+        silence = self.heartbeat.overdue(steady)
+        return "" if silence is None else f"none for {silence:.2f} s"

@@ -60,8 +60,8 @@ class DriveController:
     The command is zero unless the robot is armed and everything is fresh, finite and asked for. Faults give zero at
     once, without a ramp, and drop the plan; the robot moves again with a plan from a frame stamped after the fault. A
     failed policy is different: it stays stopped until an instruction is sent anew. An emergency stop latches, and ends
-    the instruction with it. A plan that has ended, a finished task, a change of instruction and disarming are no
-    faults: the robot slows down within its limits.
+    the instruction with it; so does the silence of its topic, where that has to be heard. A plan that has ended, a
+    finished task, a change of instruction and disarming are no faults: the robot slows down within its limits.
 
     Not thread-safe: only one thread at a time may call it.
 
@@ -131,7 +131,11 @@ class DriveController:
     @property
     def watchdogs(self) -> dict[str, Watchdog]:
         """What they wait for, by name."""
-        return self._cameras.watchdogs | {"policy": self._requests.watchdog, "odometry": self._odometry}
+        return self._cameras.watchdogs | {
+            "policy": self._requests.watchdog,
+            "odometry": self._odometry,
+            "emergency stop": self.arming.heartbeat,
+        }
 
     def arm(self, now: float, steady: float) -> str | None:
         """Allow motion from now on; the reason if that is refused, else None.
@@ -144,7 +148,7 @@ class DriveController:
         """
         if self.arming.armed:
             return None
-        refusal = self.arming.arm()
+        refusal = self.arming.arm(steady)
         if refusal is None:
             self._fresh_from = now
             self._pause = ""
@@ -325,6 +329,8 @@ class DriveController:
             now: s, clock of the frames.
             steady: s, steady clock.
         """
+        if self.may_move and self.arming.stop_if_silent(steady):
+            self.withdraw()
         last, self._last_tick = self._last_tick, steady
         gap = 0.0 if last is None else steady - last
         jump = self._clock.jump(now, steady)

@@ -32,6 +32,7 @@ INSTRUCTION = "drive to the left"
 ANSWER = 3.0  # s after which a service is asked again
 _SETTLED = 0.3  # s after an instruction in which the robot may first slow down
 _LOOK = 0.01  # s between looks
+_BEAT = 0.1  # s between two messages on `emergency_stop`
 _LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
 DEACTIVATE, CLEANUP = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP
@@ -81,6 +82,8 @@ class Bench:
         ros = self._own.ros
         self._instruction = ros.create_publisher(String, "instruction", 1)
         self._emergency_stop = ros.create_publisher(Bool, "emergency_stop", 1)
+        self._pressed, self._beats, self._last_beat = False, True, 0.0  # s, steady clock
+        ros.create_timer(_BEAT, self._beat)
         ros.create_subscription(TwistStamped, "cmd_vel", self._on_command, 100)
         ros.create_subscription(String, "policy_node/status", self._on_status, _LATCHED)
         ros.create_subscription(
@@ -124,9 +127,9 @@ class Bench:
             self.start_node(parameters)
         self.restore()
         self.bring_up()
-        if self.trigger("arm").startswith("emergency stop"):
+        if self.trigger("arm").startswith("emergency stop ("):
             self.release()
-            self.arm()
+        self.until("~/arm is accepted", lambda: not self.trigger("arm"))
         if self._followed[-1:] != [INSTRUCTION] or not self._is_driving():
             self.instruct(INSTRUCTION)
             self._own.wait(_SETTLED)
@@ -151,6 +154,7 @@ class Bench:
 
     def restore(self) -> None:
         """Nothing is to go wrong from now on."""
+        self._beats = True
         if self._sensors is None or not self._sensors.runs:
             self._sensors = self._start("mobile_vla_ros.faults.sensors", [])
         self.sensors.demand(GOOD)
@@ -205,10 +209,17 @@ class Bench:
         return begin
 
     def press(self, pressed: bool) -> float:
-        """Publish on `emergency_stop` once; the time just before, s, steady clock."""
+        """Publish this on `emergency_stop`, now and from now on; the time just before, s, steady clock."""
         begin = time.monotonic()
+        self._pressed = pressed
         self._emergency_stop.publish(Bool(data=pressed))
         return begin
+
+    def silence_emergency_stop(self) -> float:
+        """Publish nothing on `emergency_stop` any more; the time of the last message, s, steady clock."""
+        self._beats = False
+        time.sleep(_BEAT)  # one may be on its way
+        return self._last_beat
 
     def trigger(self, name: str) -> str:
         """Call a Trigger service of policy_node; why it was refused, empty if it was not."""
@@ -267,6 +278,10 @@ class Bench:
             for child in (self._sensors, self._node):
                 if child is not None and child.runs:
                     stack.callback(child.end)
+
+    def _beat(self) -> None:
+        if self._beats:
+            self._last_beat = self.press(self._pressed)
 
     def _start(self, module: str, arguments: list[str]) -> Child:
         self._started += 1

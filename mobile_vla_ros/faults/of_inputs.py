@@ -1,4 +1,4 @@
-"""Faults of camera, odometry and clock."""
+"""Faults of camera, odometry, clock, and of the emergency stop's topic."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from .judge import Expected
 from .policy import DT
 from .promises import CONFIG, T
 
-ODOMETRY_TIMEOUT = 0.3  # s
-# The other kinds of input, all at once: frames as JPEG, odometry that is awaited, time from /clock.
+ODOMETRY_TIMEOUT = EMERGENCY_STOP_TIMEOUT = 0.3  # s
+# The other kinds of input, all at once: JPEG, odometry and an emergency stop that have to be heard, time from /clock.
 OTHER_INPUTS = MappingProxyType(
-    {"image_transport": "compressed", "odometry_timeout": ODOMETRY_TIMEOUT, "use_sim_time": "true"}
+    {
+        "image_transport": "compressed",
+        "odometry_timeout": ODOMETRY_TIMEOUT,
+        "emergency_stop_timeout": EMERGENCY_STOP_TIMEOUT,
+        "use_sim_time": "true",
+    }
 )
 SILENCE = CONFIG.camera_timeout + T
 FROZEN = CONFIG.frozen_timeout + T
@@ -87,6 +92,15 @@ OTHERS = (
     _until_lifted("corrupt JPEG", "corrupt", "is corrupt", DT + T),
     _until_lifted("truncated JPEG", "truncated", "is corrupt", DT + T),
     _until_lifted("odometry silent", "no-odometry", "odometry: none for", ODOMETRY_TIMEOUT + T),
+    Fault(
+        "emergency_stop silent",
+        lambda bench: Injected.at(bench.silence_emergency_stop()),
+        Expected.AT_ONCE,
+        EMERGENCY_STOP_TIMEOUT + T,
+        GoesOn.RESET,
+        "emergency stop: its topic: none for",
+        OTHER_INPUTS,
+    ),
     _until_lifted("clock jumps back", "clock-back", "the clock jumped back by", T),
     _until_lifted("clock jumps forward", "clock-forward", "the clock jumped forward by", T),
     _until_lifted("clock stands still", "clock-stands", "camera: no usable frame for", SILENCE),

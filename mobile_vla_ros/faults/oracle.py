@@ -6,7 +6,7 @@ from ..control import Command
 from ..control.controller import STARVED
 from ..control.frames import MOVING
 from .promises import RAMP
-from .world import CONFIG, TICK, World
+from .world import CONFIG, EMERGENCY_STOP_TIMEOUT, TICK, World
 
 _ROUNDING = 1e-6  # s
 
@@ -34,6 +34,7 @@ class Oracle:
             "a disarmed robot": (self._disarmed, RAMP + TICK),
             "a silent camera": (world.last_frame, CONFIG.camera_timeout + TICK),
             "a silent odometry": (world.last_odometry, CONFIG.odometry_timeout + TICK),
+            "a silent emergency stop": (world.last_heartbeat, EMERGENCY_STOP_TIMEOUT + TICK),
             "a silent policy": (world.steady if world.pending is None else world.pending, CONFIG.policy_timeout + TICK),
         }
         plain = {

@@ -62,6 +62,7 @@ FAULTS: Mapping[str, Doing] = {
     "instruction too long": lambda world, _: world.instruct("on and " * 100),
     "another instruction": lambda world, draw: world.instruct(draw.choice(["to the left", "to the right"])),
     "disarmed": lambda world, _: world.disarm(),
+    "emergency_stop silent": _around(heartbeat=False),
     "emergency stop": lambda world, _: world.stop(),
     "restart": lambda world, _: world.restart(),
 }
@@ -160,6 +161,7 @@ class Soak:
         if not world.alive:
             world.restart()
         world.arming.reset()
+        world.arming.press(False, world.steady)
         world.controller.arm(world.now, world.steady)
         world.instruct("to the left")
         self._oracle.forget_picture()

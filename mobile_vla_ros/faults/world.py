@@ -16,7 +16,7 @@ from .policy import CONTINUOUS, DT, LIMITS, FaultyPolicy
 
 TICK = 0.05  # s
 FRAME_TICKS = 2  # between two frames
-ODOMETRY_TIMEOUT = 0.3  # s
+ODOMETRY_TIMEOUT = EMERGENCY_STOP_TIMEOUT = 0.3  # s
 CONFIG = ControllerConfig(dt=DT, odometry_timeout=ODOMETRY_TIMEOUT)
 ANSWER_TIMEOUT = 10.0  # s of real time from which on a worker that does not answer counts as a deadlock
 _SIZE = 4  # pixels, both ways
@@ -35,6 +35,7 @@ class Surroundings:
         frozen: they are all the same.
         encoding: of them.
         odometry: it comes.
+        heartbeat: the emergency stop's topic says that it is not pressed.
         stamp_error: s, of the frames' stamps.
         latency: s from a frame to its answer.
         starved: ticks of the control loop that it misses now.
@@ -44,6 +45,7 @@ class Surroundings:
     frozen: bool = False
     encoding: str = "rgb8"
     odometry: bool = True
+    heartbeat: bool = True
     stamp_error: float = 0.0
     latency: float = 0.1
     starved: int = 0
@@ -59,7 +61,7 @@ class World:
         controller: that decides.
         last_frame: s, steady, when the last frame came that has nothing wrong with it.
         last_bad: s, steady, when the last one came that cannot be a picture.
-        last_odometry: s, steady.
+        last_odometry, last_heartbeat: s, steady.
         pending: s, steady, since when the policy owes an answer; None: it does not.
         failed: the policy failed, and no instruction came since.
         jumped: the clock jumped just before the last command.
@@ -71,7 +73,7 @@ class World:
     def __init__(self) -> None:
         self.steady, self._offset = 0.0, 1000.0
         self.around = Surroundings()
-        self.last_frame = self.last_odometry = float("-inf")
+        self.last_frame = self.last_odometry = self.last_heartbeat = float("-inf")
         self.pending: float | None = None
         self.failed = self.jumped = False
         self.steps = self.workers = 0
@@ -109,7 +111,7 @@ class World:
         self.policy = FaultyPolicy(lambda _: None)
         self._worker = InferenceWorker(PolicyStepper(self.policy, DT), lambda: None, self._answered.set)
         self.workers += 1
-        self.arming = Arming()
+        self.arming = Arming(EMERGENCY_STOP_TIMEOUT)
         self.controller = DriveController(LIMITS, CONFIG, ActionRange.of(CONTINUOUS), self.arming)
         self._due.clear()
         self.failed = False
@@ -143,6 +145,9 @@ class World:
         self.around.starved = 0
         self.steady += self.gap
         self._ticks += 1
+        if self.around.heartbeat:
+            self.last_heartbeat = self.steady
+            self.arming.press(False, self.steady)
         if self.around.odometry:
             self.last_odometry = self.steady
             self.controller.on_odometry(self.steady)

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mobile_vla_ros.control import ActionPlan, ActionRange, Command, ControllerConfig, DriveController, Limits
+from mobile_vla_ros.control import ActionPlan, ActionRange, Arming, Command, ControllerConfig, DriveController, Limits
 from mobile_vla_ros.faults.policy import DT, LIMITS, ROWS
 
 RANGE = ActionRange((-2.0, -3.0), (2.0, 3.0))
 TICK = 0.05
 CONFIG = ControllerConfig(dt=DT)
+HEARTBEAT_TIMEOUT = 0.3  # s
 DEADLINE = 0.5  # s from the last sign of life of camera or policy to a zero command
 
 
@@ -37,16 +38,20 @@ class Loop:
     config: ControllerConfig = CONFIG
     limits: Limits = LIMITS
     armed: bool = True
+    heartbeat: bool | None = None  # the emergency stop's topic says `false` at each tick; None: it need not
 
     def __post_init__(self) -> None:
-        self.controller = DriveController(self.limits, self.config, RANGE)
+        arming = Arming(0.0 if self.heartbeat is None else HEARTBEAT_TIMEOUT)
+        self.controller = DriveController(self.limits, self.config, RANGE, arming)
         self.steady = 0.0
         self.ticks = 0
-        self.last_frame = self.said = 0.0
+        self.last_frame = self.last_heartbeat = self.said = 0.0
         self.digest = 0
         self.answers: list[tuple[float, ActionPlan]] = []  # what the policy works on, and when it is done: s, steady
         self.waiting: ActionPlan | None = None  # what it takes up next
         self.commands: list[tuple[float, Command]] = []
+        if self.heartbeat:
+            self.beat()
         if self.armed:
             self.arm()
 
@@ -70,9 +75,14 @@ class Loop:
 
     def press(self, pressed: bool) -> None:
         again = self.controller.arming.pressed
-        self.controller.arming.press(pressed)
+        self.controller.arming.press(pressed, self.steady)
+        self.last_heartbeat = self.steady
         if pressed and not again:
             self._withdraw()
+
+    def beat(self) -> None:
+        """The emergency stop's topic says again what it said last."""
+        self.press(self.controller.arming.pressed)
 
     def _withdraw(self) -> None:
         self.waiting = None
@@ -87,6 +97,8 @@ class Loop:
         """One tick of the timer, `period` s after the last one."""
         self.ticks += 1
         self.steady = round(self.steady + period, 6)
+        if self.heartbeat:
+            self.beat()
         if self.camera and self.ticks % 2 == 0:
             self.last_frame = self.steady
             self.digest += not self.frozen

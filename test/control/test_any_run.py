@@ -8,13 +8,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drive_loop import CONFIG, DT, LIMITS, RANGE, ROWS, TICK, Loop, is_zero, make_plan
+from drive_loop import CONFIG, DT, HEARTBEAT_TIMEOUT, LIMITS, RANGE, ROWS, TICK, Loop, is_zero, make_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from properties import cases
 
-from mobile_vla_ros.control import ActionPlan, Command, ControllerConfig, DriveController, DriveState, StampedPose
+from mobile_vla_ros.control import (
+    ActionPlan,
+    Arming,
+    Command,
+    ControllerConfig,
+    DriveController,
+    DriveState,
+    StampedPose,
+)
 from mobile_vla_ros.control.controller import STARVED
 
 # s from an instruction on, after which what is left of the old motion only fades: what the limits of jerk need to turn
@@ -23,18 +31,21 @@ FADING = 2.0 * LIMITS.angular_acceleration / LIMITS.angular_jerk + 1e-6
 # rad/s that a ramp may swing beyond zero, while the limit of jerk turns its acceleration round.
 SWING = LIMITS.angular_acceleration**2 / (2.0 * LIMITS.angular_jerk)
 anything = st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.floats(-1.0, 1.0))
-EVENTS = ["frame", "plan", "command", "instruction", "refuse", "fail", "odometry", "arm", "disarm", "stop", "reset"]
+ORDERS = ["instruction", "arm", "disarm", "stop", "reset"]
+EVENTS = ["frame", "plan", "command", "refuse", "fail", "odometry", "heartbeat", *ORDERS]
 
 
 @cases
 @given(
     st.lists(st.tuples(st.sampled_from(EVENTS), anything, anything, anything), max_size=60),
     st.sampled_from([CONFIG, replace(CONFIG, odometry_timeout=0.5, reproject=True)]),
+    st.sampled_from([0.0, HEARTBEAT_TIMEOUT]),
 )
 def test_whatever_numbers_come_in_what_goes_out_is_finite_and_within_the_limits(
-    events: list[tuple[str, float, float, float]], config: ControllerConfig
+    events: list[tuple[str, float, float, float]], config: ControllerConfig, timeout: float
 ) -> None:
-    controller = DriveController(LIMITS, config, RANGE)
+    controller = DriveController(LIMITS, config, RANGE, Arming(timeout))
+    controller.arming.press(False, 0.0)
     controller.arm(0.0, 0.0)
     controller.set_instruction("go", 0.0, 0.0)
     for event, a, b, c in events:
@@ -60,6 +71,8 @@ def test_whatever_numbers_come_in_what_goes_out_is_finite_and_within_the_limits(
             controller.withdraw()
         elif event == "reset":
             controller.arming.reset()
+        elif event == "heartbeat":
+            controller.arming.press(False, c)
         command = controller.command(b, c)
         assert 0.0 <= command.linear_x <= 0.5
         assert abs(command.angular_z) <= 1.0
@@ -103,6 +116,7 @@ class CheckedLoop(Loop):
             assert abs(command.linear_x) <= abs(before.linear_x) + LIMITS.linear_acceleration * TICK
             assert self.steady <= self.may_move_until
         assert self.steady - self.last_frame <= CONFIG.camera_timeout + 1e-9
+        assert self.steady - self.last_heartbeat <= HEARTBEAT_TIMEOUT + 1e-9
         of_another = (command.angular_z > 0.0) != bool(controller.instruction_id % 2)
         if of_another and abs(command.angular_z) > SWING and self.steady > self.said + FADING:
             assert abs(command.angular_z) < abs(before.angular_z)
@@ -113,7 +127,7 @@ class AnyRun(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.loop = CheckedLoop()
+        self.loop = CheckedLoop(heartbeat=True)
         self.loop.run(0.3)
         self.loop.say("go to the red box")
 
@@ -144,11 +158,17 @@ class AnyRun(RuleBasedStateMachine):
         self.loop.velocity, self.loop.stop, self.loop.latency = velocity, stop, latency
         self.loop.run(ticks * TICK)
 
+    @rule(heartbeat=st.booleans(), ticks=st.integers(1, 20))
+    def silence_or_hear_the_emergency_stop(self, heartbeat: bool, ticks: int) -> None:
+        self.loop.heartbeat = heartbeat
+        self.loop.run(ticks * TICK)
+
     @rule()
     def arm(self) -> None:
-        latched = self.loop.controller.arming.latched
-        assert (self.loop.arm() is None) == (not latched)
-        self.loop.run(TICK)
+        loop = self.loop
+        silent = loop.steady - loop.last_heartbeat > HEARTBEAT_TIMEOUT and not loop.controller.arming.armed
+        assert (loop.arm() is None) == (not loop.controller.arming.latched and not silent)
+        loop.run(TICK)
 
     @rule(ticks=st.integers(1, 30))
     def disarm(self, ticks: int) -> None:

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from drive_loop import CONFIG, LIMITS, RANGE, TICK, Loop, driving, is_zero, make_plan
+from drive_loop import CONFIG, HEARTBEAT_TIMEOUT, LIMITS, RANGE, TICK, Loop, driving, is_zero, make_plan
 
 from mobile_vla_ros.control import Arming, Command, DriveController, DriveState
 
@@ -112,7 +112,7 @@ def test_there_has_to_be_something_to_reset() -> None:
 def test_the_first_reason_of_an_emergency_stop_stays() -> None:
     arming = Arming()
     arming.stop("a person in the way")
-    arming.press(True)
+    arming.press(True, 0.0)
     assert arming.latched == "a person in the way"
 
 
@@ -122,3 +122,52 @@ def test_an_emergency_stop_outlives_the_controller() -> None:
     controller = DriveController(LIMITS, CONFIG, RANGE, arming)
     assert controller.arm(0.0, 0.0) == "emergency stop (pressed): reset it first"
     assert controller.command(0.0, 0.0) == stopped(PRESSED)
+
+
+def listening() -> Loop:
+    """A robot that drives, and has to hear the emergency stop's topic."""
+    loop = Loop(heartbeat=True)
+    loop.say("go")
+    assert loop.run(2.0).linear_x == pytest.approx(0.4)
+    return loop
+
+
+def test_an_emergency_stop_that_falls_silent_is_zero_at_once_and_latches() -> None:
+    loop = listening()
+    loop.heartbeat = False
+    begin = loop.steady
+    loop.commands.clear()
+    loop.run(1.0)
+    (first, command), *_ = [(time, command) for time, command in loop.commands if is_zero(command)]
+    assert HEARTBEAT_TIMEOUT < first - begin <= HEARTBEAT_TIMEOUT + TICK + 1e-6
+    assert command == stopped("emergency stop: its topic: none for 0.35 s")
+    loop.heartbeat = True
+    assert loop.run(1.0) == command  # that it comes back is not enough
+    assert loop.controller.arming.reset() is None
+    assert loop.arm() is None
+    assert loop.run(1.0) == Command(0.0, 0.0, DriveState.WAITING, "no instruction")
+
+
+def test_nothing_is_armed_while_the_emergency_stop_is_not_heard() -> None:
+    loop = Loop(heartbeat=False)
+    assert loop.arm() == "emergency_stop: never heard: publish it again and again"
+    loop.press(False)
+    loop.run(1.0)
+    assert loop.arm() == "emergency_stop: none for 1.00 s: publish it again and again"
+    assert not loop.controller.arming.latched  # it could not have moved
+    loop.press(False)
+    assert loop.arm() is None
+
+
+def test_the_ramp_after_disarming_is_cut_off_by_a_silent_emergency_stop() -> None:
+    loop = listening()
+    loop.heartbeat = False
+    loop.run(HEARTBEAT_TIMEOUT)
+    loop.controller.disarm("by request")
+    assert loop.run(TICK) == stopped("emergency stop: its topic: none for 0.35 s")
+
+
+def test_a_robot_that_need_not_hear_the_emergency_stop_drives_on() -> None:
+    loop = driving()
+    loop.press(False)
+    assert loop.run(5.0).state is DriveState.DRIVING

@@ -110,10 +110,10 @@ def test_a_bad_frame_of_one_camera_is_zero_at_once() -> None:
 
 def test_every_camera_has_a_watchdog_of_its_own_and_so_have_sets() -> None:
     watchdogs = Loop().controller.watchdogs
-    assert list(watchdogs) == ["camera front", "camera hand", TOGETHER, "policy", "odometry"]
+    assert list(watchdogs) == ["camera front", "camera hand", TOGETHER, "policy", "odometry", "emergency stop"]
     assert all(watchdogs[name].running for name in list(watchdogs)[:3])
     alone = DriveController(LIMITS, CONFIG, RANGE).watchdogs
-    assert list(alone) == ["camera", "policy", "odometry"]
+    assert list(alone) == ["camera", "policy", "odometry", "emergency stop"]
 
 
 def test_the_policy_gets_the_pictures_by_name() -> None:

@@ -72,6 +72,7 @@ def test_a_robot_that_does_not_go_on_is_found(monkeypatch: pytest.MonkeyPatch) -
         ("policy: raise", DriveController, "policy_failed", lambda *_: None, "a policy that failed"),
         ("policy late", Watchdog, "overdue", lambda *_: None, "a silent policy"),
         ("odometry silent", Watchdog, "overdue", lambda *_: None, "a silent odometry"),
+        ("emergency_stop silent", Watchdog, "overdue", lambda *_: None, "a silent emergency stop"),
         ("camera silent", Watchdog, "overdue", lambda *_: None, "a silent camera"),
         ("control loop held up", DriveController, "_starved", lambda *_: "", "a control loop that was held up"),
         ("clock jumps", ClockGuard, "jump", lambda *_: None, "a clock that jumped"),

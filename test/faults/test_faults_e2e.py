@@ -37,6 +37,7 @@ CHOSEN = (
     "SIGSTOP, after 1 s SIGCONT",
     "clock jumps back",
     "corrupt JPEG",
+    "emergency_stop silent",
 )
 
 

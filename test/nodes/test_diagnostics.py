@@ -62,6 +62,7 @@ def test_what_is_commanded_and_what_the_watchdogs_saw() -> None:
         "camera watchdog": "0.25 s of silence, 0.3 s allowed",
         "policy watchdog": "waits for nothing, 0.3 s allowed",
         "odometry watchdog": "not used",
+        "emergency stop watchdog": "not used",
         "frames received": "100",
         "frames dropped": "7",
         "frames replaced by newer ones": "3",
