@@ -1,6 +1,7 @@
 # make demo   a simulated robot follows three instructions; video and plots in out/demo
 # make test   lint, types and every test
 # make faults what can go wrong on a robot, done to policy_node while it drives: how long until it stands still
+# make thorough  10,000 cases of every property of the control core, instead of some fifty
 # make bench  what keeping keys, values and pictures saves; gradient checkpointing; steps of the shipped policy; the node; the
 #             trainer
 # make bench-full  full size, an hour or two and 24 GB on disk: a checkpoint inspected, converted, loaded; steps beside the
@@ -19,7 +20,7 @@ export MUJOCO_GL ?= egl
 # A sourced ROS distribution would be mixed with the ROS 2 of the environment.
 unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
 
-.PHONY: demo test lint types unit end-to-end faults bench bench-full venv matrix clean
+.PHONY: demo test lint types unit end-to-end faults thorough bench bench-full venv matrix clean
 
 demo: venv
 	$(BIN)/python -m mobile_vla_ros.demo
@@ -43,6 +44,9 @@ end-to-end: venv
 
 faults: venv
 	$(BIN)/mobile-vla faults
+
+thorough: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest test/control -n auto --hypothesis-profile=thorough --timeout=0
 
 bench: venv
 	$(BIN)/mobile-vla benchmark-model

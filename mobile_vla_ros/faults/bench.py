@@ -38,6 +38,7 @@ CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACT
 DEACTIVATE, CLEANUP = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP
 SHUTDOWN = Transition.TRANSITION_ACTIVE_SHUTDOWN
 
+_ONCE = ("reset", "change_state")  # what was done once is refused if it is asked for again
 _SERVICES: Mapping[Any, tuple[str, ...]] = MappingProxyType(
     {
         Trigger: ("arm", "disarm", "stop", "reset"),
@@ -294,7 +295,7 @@ class Bench:
             self.until(f"the service {name} is there", client.service_is_ready)
             future = client.call_async(request)
             with contextlib.suppress(VainError):
-                self.until(f"{name} is answered", future.done, timeout=ANSWER)
+                self.until(f"{name} is answered", future.done, timeout=PATIENCE if name in _ONCE else ANSWER)
                 return future.result()
             client.remove_pending_request(future)
         raise VainError(f"{name} was not answered for {PATIENCE:g} s")

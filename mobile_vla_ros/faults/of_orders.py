@@ -8,7 +8,8 @@ from collections.abc import Callable
 from .bench import ACTIVATE, CLEANUP, DEACTIVATE, INSTRUCTION, SHUTDOWN, Bench
 from .fault import Fault, GoesOn, Injected
 from .judge import Expected
-from .promises import RAMP, T
+from .policy import SPEED
+from .promises import LONGEST_RAMP, RAMP, T
 
 MAX_WAIT = 20.0  # s for a second node to give up
 TOO_LONG = "drive on and on " * 64
@@ -57,6 +58,14 @@ def _transition(number: int, made: bool = True) -> Callable[[Bench], Injected]:
         return Injected.at(begin, "" if answer is made else f"the transition's success is {answer}")
 
     return inject
+
+
+def _disarm_while_it_speeds_up(bench: Bench) -> Injected:
+    bench.trigger("disarm")
+    bench.until("it stands", lambda: bench.status.startswith("disarmed"))
+    bench.arm()
+    bench.until("it speeds up", lambda: bench.commands[-1].linear_x > SPEED / 2.0)
+    return _trigger("disarm")(bench)
 
 
 def _parameter(name: str, value: float, why: str) -> Callable[[Bench], Injected]:
@@ -126,6 +135,15 @@ ORDERS = (
         note="the last command that turns as the old one did; it only fades from the first period on",
     ),
     Fault("disarmed", _trigger("disarm"), RAMPS, T + RAMP, GoesOn.ARM, "disarmed by request", watch=1.5),
+    Fault(
+        "disarmed while it speeds up",
+        _disarm_while_it_speeds_up,
+        RAMPS,
+        T + LONGEST_RAMP,
+        GoesOn.ARM,
+        "disarmed by request",
+        watch=1.5,
+    ),
     Fault("stop service", _trigger("stop"), AT_ONCE, 0.0, GoesOn.RESET, LATCHED),
     Fault("emergency_stop is true", _press, AT_ONCE, 0.0, GoesOn.RESET, LATCHED),
     Fault("reset while emergency_stop is true", _reset_while_pressed, STANDS, None, GoesOn.RESET),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from .bench import Bench
 from .fault import Fault, GoesOn, Injected, by_policy
 from .judge import Expected
-from .policy import SLOW
-from .promises import CONFIG, T
+from .policy import DT, SLOW
+from .promises import CONFIG, RAMP, T
 
 SILENCE = CONFIG.policy_timeout + T
 
@@ -29,6 +31,15 @@ def _hold(bench: Bench) -> Injected:
 
 
 POLICY = (
+    Fault(
+        "task done",
+        by_policy("done"),
+        Expected.RAMP,
+        CONFIG.stop_dwell + DT + T + RAMP,
+        GoesOn.INSTRUCTION,
+        "done",
+        watch=2.0,
+    ),
     _slow("policy sleeps 2 s", "sleep"),
     _slow("policy busy in Python for 2 s", "compute"),
     Fault(
@@ -45,6 +56,19 @@ POLICY = (
     _failure("policy out of its range", "far", "linear_x 0.700 is out of the policy's own range"),
     _failure("policy answers a wrong shape", "shape", "velocity has shape (8, 4): expected (n, 2)"),
     _failure("stop probability out of [0, 1]", "probability", "stop is not a probability"),
+)
+# A policy that may take so long that its last plan ends first.
+PATIENT = (
+    Fault(
+        "plan used up",
+        by_policy("sleep", SLOW),
+        Expected.RAMP,
+        CONFIG.plan_timeout + T + RAMP,
+        GoesOn.ITSELF,
+        "the plan is used up",
+        MappingProxyType({"policy_timeout": 2.0 * SLOW}),
+        watch=SLOW,
+    ),
 )
 ENDS = (
     Fault(

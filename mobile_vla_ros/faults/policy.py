@@ -33,7 +33,7 @@ CONTINUOUS = (
     SimpleNamespace(name="angular_z", minimum=-1.2, maximum=1.2),
 )
 ONCE = ("sleep", "compute", "hold", "hang", "die")  # they go wrong in one step only
-FAULTS = (*ONCE, "raise", "nan", "infinite", "far", "shape", "probability")
+FAULTS = (*ONCE, "raise", "nan", "infinite", "far", "shape", "probability", "done")
 
 
 class FaultyPolicy:
@@ -81,6 +81,8 @@ class FaultyPolicy:
             return SimpleNamespace(velocity=np.tile(velocity, (1, 2)), stop=stop, dt=DT)
         if fault == "probability":
             stop[:] = 1.5
+        elif fault == "done":
+            stop[:] = 1.0
         elif fault in VALUES:
             velocity[:] = VALUES[fault]
         elif fault in _DELAYS:

@@ -8,5 +8,7 @@ from .policy import DT, LIMITS, SPEED
 CONFIG = ControllerConfig(dt=DT)  # the node's defaults are these
 T = 1.0 / CONFIG.control_hz  # s, a control period
 # s to slow down, and to turn the acceleration round; three periods for the end, which steps never quite meet.
-RAMP = SPEED / LIMITS.linear_acceleration + LIMITS.linear_acceleration / LIMITS.linear_jerk + 3.0 * T
+_TURN = LIMITS.linear_acceleration / LIMITS.linear_jerk  # s
+RAMP = SPEED / LIMITS.linear_acceleration + _TURN + 3.0 * T
+LONGEST_RAMP = RAMP + _TURN  # where it was speeding up
 FULL_SPEED = 0.98 * SPEED  # m/s from which on the robot drives as the policy wants

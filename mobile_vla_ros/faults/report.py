@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .fault import Fault
+from .promises import T
 from .run import TRANSPORT, Result
 
 MOST = 4  # failures of a row that are printed; more are in the JSON
@@ -43,6 +44,9 @@ def print_results(results: Sequence[Result], console: Console) -> None:
     for fault in {result.fault.name: result.fault for result in results}.values():
         if fault.note:
             console.print(f"{fault.name}: {fault.note}", style="dim", markup=False, highlight=False)
+    timed = [(result.zero, result.fault.bound) for result in results if result.zero is not None]
+    held = sum(bound is not None and zero <= bound + T for zero, bound in timed)
+    console.print(f"{held} of {len(timed)} times to zero are within the bound and one control period", highlight=False)
     passed, tried = sum(result.passed for result in results), sum(not result.not_run for result in results)
     console.print(f"{passed} of {len(results)} passed; {len(results) - tried} could not be run", highlight=False)
 

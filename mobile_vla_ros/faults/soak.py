@@ -57,7 +57,7 @@ FAULTS: Mapping[str, Doing] = {
     "clock jumps": lambda world, draw: world.jump(draw.choice([-100.0, -1.0, 1.0, 100.0])),
     "control loop held up": _starve,
     "policy late": lambda world, draw: setattr(world.around, "latency", draw.choice([0.25, 0.4, 0.9, 1.5])),
-    **{f"policy: {fault}": _policy(fault) for fault in (*VALUES, "raise", "die", "shape", "probability")},
+    **{f"policy: {fault}": _policy(fault) for fault in (*VALUES, "raise", "die", "shape", "probability", "done")},
     "instruction empty": lambda world, _: world.instruct(" "),
     "instruction too long": lambda world, _: world.instruct("on and " * 100),
     "another instruction": lambda world, draw: world.instruct(draw.choice(["to the left", "to the right"])),

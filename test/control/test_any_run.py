@@ -30,6 +30,9 @@ from mobile_vla_ros.control.controller import STARVED
 FADING = 2.0 * LIMITS.angular_acceleration / LIMITS.angular_jerk + 1e-6
 # rad/s that a ramp may swing beyond zero, while the limit of jerk turns its acceleration round.
 SWING = LIMITS.angular_acceleration**2 / (2.0 * LIMITS.angular_jerk)
+# s from `~/disarm` to rest, from wherever it is.
+TURN = LIMITS.linear_acceleration / LIMITS.linear_jerk
+ROLLS = LIMITS.linear_x_max / LIMITS.linear_acceleration + 2.0 * TURN + 3.0 * TICK
 anything = st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.floats(-1.0, 1.0))
 ORDERS = ["instruction", "arm", "disarm", "stop", "reset"]
 EVENTS = ["frame", "plan", "command", "refuse", "fail", "odometry", "heartbeat", *ORDERS]
@@ -173,7 +176,7 @@ class AnyRun(RuleBasedStateMachine):
     @rule(ticks=st.integers(1, 30))
     def disarm(self, ticks: int) -> None:
         if self.loop.controller.arming.armed:
-            self.loop.may_move_until = self.loop.steady + 1.5
+            self.loop.may_move_until = self.loop.steady + ROLLS
         self.loop.controller.disarm("by request")
         self.loop.run(ticks * TICK)
 

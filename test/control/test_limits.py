@@ -105,6 +105,23 @@ def test_how_long_and_how_far_it_rolls(speed: float) -> None:
     assert way == pytest.approx(0.5 * speed * seconds, rel=0.1)
 
 
+@given(steps)
+def test_how_long_and_how_far_it_rolls_at_most(before: list[tuple[tuple[float, float], float]]) -> None:
+    limiter = VelocityLimiter(LIMITS)
+    for target, _ in before:
+        limiter.towards(target, PERIOD)
+    begin, ticks, way, top = limiter.velocity[0], 0, 0.0, 0.0
+    while not limiter.at_rest:
+        ticks += 1
+        way += limiter.velocity[0] * PERIOD
+        top = max(top, limiter.towards((0.0, 0.0), PERIOD)[0])
+    turn = LIMITS.linear_acceleration / LIMITS.linear_jerk  # s in which its acceleration ends
+    speed, seconds = LIMITS.linear_x_max, LIMITS.linear_x_max / LIMITS.linear_acceleration + turn
+    assert ticks * PERIOD <= seconds + turn + 3.0 * PERIOD + 1e-9
+    assert way <= speed * (0.5 * seconds + turn)
+    assert top <= begin + 0.5 * turn * LIMITS.linear_acceleration + 1e-9
+
+
 @given(limits, steps)
 def test_stop_is_zero_at_once(limits: Limits, steps: list[tuple[tuple[float, float], float]]) -> None:
     limiter = VelocityLimiter(limits)

@@ -15,7 +15,7 @@ from mobile_vla_ros.control.frames import FrozenCamera
 from mobile_vla_ros.control.limits import VelocityLimiter
 from mobile_vla_ros.control.watchdog import ClockGuard, Watchdog
 from mobile_vla_ros.faults import world
-from mobile_vla_ros.faults.soak import FAULTS, Figures, Soak, soak
+from mobile_vla_ros.faults.soak import FAULTS, GROWTH, Figures, Soak, soak
 from mobile_vla_ros.faults.soak_report import print_soak
 from mobile_vla_ros.faults.world import World
 
@@ -38,6 +38,20 @@ def test_a_minute_passes_and_is_reported() -> None:
     said = StringIO()
     print_soak(figures, Console(file=said, width=120))
     assert "zeros that were due" in said.getvalue()
+
+
+def test_memory_that_grows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bytes] = []
+    step = World.tick
+
+    def leak(self: World) -> object:
+        kept.append(bytes(4096))
+        return step(self)
+
+    monkeypatch.setattr(World, "tick", leak)
+    figures = run()
+    assert figures.growth > GROWTH
+    assert not figures.passed
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
