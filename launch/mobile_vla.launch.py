@@ -3,6 +3,8 @@
 ros2 launch mobile_vla_ros mobile_vla.launch.py policy:=/path/to/policy_dir
 ros2 service call /policy_node/arm std_srvs/srv/Trigger
 
+A policy with several cameras: cameras:="front:=/front/image_raw hand:=/hand/image_raw".
+
 With safety:=true the commands reach the base by way of safety.launch.py, whose arguments are taken, too; with
 record:=FOLDER the run is recorded. Names of topics are relative: namespace:=r1 makes emergency_stop /r1/emergency_stop,
 emergency_stop:=/emergency_stop hears one for all robots.
@@ -26,12 +28,15 @@ TEXTS = {
     "policy_server": "name of a policy_server that runs the policy on another machine",
     "engine": "what computes the steps: torch, torch-compile, torch-cuda-graphs, onnx",
     "device": "that runs the policy: cpu, cuda",
+    "dtype": "numbers that the policy computes with: auto, float32, bfloat16, float16",
     "image_transport": "raw, or compressed: what is published on the camera topic's /compressed",
+    "black_box_folder": "absolute path of a folder for recordings of what was around a stop",
 }
 SWITCHES = {
     "use_sim_time": "time from /clock; safety and record ask this argument alone",
     "autostart": "configure and activate the node; false: a lifecycle manager does (docs/deployment.md)",
     "arm_on_activate": "may move without the service ~/arm",
+    "enable_stamped_cmd_vel": "TwistStamped instead of Twist, in all that safety starts, too",
 }
 MUX_INPUT = "cmd_vel_vla"  # where twist_mux.yaml expects the policy
 
@@ -48,6 +53,11 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("params_file", default_value=params_file, description="parameters of policy_node"),
             DeclareLaunchArgument("namespace", default_value="", description="of the node and its topics"),
             DeclareLaunchArgument("image", default_value="camera/image_raw", description="camera topic"),
+            DeclareLaunchArgument(
+                "cameras",
+                default_value="",
+                description="topics of a policy's cameras, where it has several: NAME:=TOPIC, separated by spaces",
+            ),
             DeclareLaunchArgument("instruction", default_value="instruction", description="the sentence's topic"),
             DeclareLaunchArgument(
                 "emergency_stop", default_value="emergency_stop", description="std_msgs/Bool; true: stop, and stay so"
@@ -80,11 +90,7 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="",
                 description="folder for a recording of this run, to train on; needs image_transport; empty: none",
             ),
-            DeclareLaunchArgument(
-                "images",
-                default_value="",
-                description="camera topics to record, separated by spaces, of a policy with several; empty: image",
-            ),
+            DeclareLaunchArgument("enclave", default_value="", description="of SROS 2; empty: that of the namespace"),
             DeclareLaunchArgument("log_level", default_value="info", description="of policy_node"),
             OpaqueFunction(function=_start),
         ]
@@ -99,6 +105,11 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
         raise RuntimeError(f"cmd_vel is {given['cmd_vel']}, where twist_mux hears the policy: expected the base's")
     if recorded and given["image_transport"] not in ("raw", "compressed"):
         raise RuntimeError("record needs image_transport, raw or compressed, to know which pictures to record")
+    rules = [rule.partition(":=") for rule in given["cameras"].split()]
+    if not all(name and topic for name, _, topic in rules):
+        raise RuntimeError(f"cameras: {given['cameras']}: expected NAME:=TOPIC, separated by spaces")
+    cameras = {f"camera/{name}/image_raw": topic for name, _, topic in rules} or {"camera/image_raw": given["image"]}
+    enclave = ["--enclave", given["enclave"]] if given["enclave"] else []
     node = Node(
         package="mobile_vla_ros",
         executable="policy_node",
@@ -111,21 +122,21 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
             | {name: given[name] == "true" for name in SWITCHES if given[name]},
         ],
         remappings=[
-            ("camera/image_raw", LaunchConfiguration("image")),
-            ("camera/image_raw/compressed", [LaunchConfiguration("image"), "/compressed"]),
+            *cameras.items(),
+            *((f"{name}/compressed", f"{topic}/compressed") for name, topic in cameras.items()),
             ("instruction", LaunchConfiguration("instruction")),
             ("emergency_stop", LaunchConfiguration("emergency_stop")),
             ("odom", LaunchConfiguration("odom")),
             ("cmd_vel", MUX_INPUT if safe else LaunchConfiguration("cmd_vel")),
         ],
-        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level"), *enclave],
     )
     around = []
     if safe:
         around.append(_included("safety.launch.py", context))
     if recorded:
         compressed = "true" if given["image_transport"] == "compressed" else "false"
-        pictures = {"images": given["images"] or given["image"], "compressed": compressed}
+        pictures = {"images": " ".join(cameras.values()), "compressed": compressed}
         around.append(_included("record.launch.py", context, out=given["record"], **pictures))
     return [node, *around]
 

@@ -8,18 +8,14 @@ from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
-from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments, start the recorder and, where wanted, the joystick."""
     config = PathJoinSubstitution([FindPackageShare("mobile_vla_ros"), "config", "robot", "teleop_joy.yaml"])
-    with_joystick = IfCondition(LaunchConfiguration("joystick"))
-    clock = {"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}
     return LaunchDescription(
         [
             DeclareLaunchArgument("out", default_value="recordings", description="folder; each run makes one in it"),
@@ -50,29 +46,41 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["true", "false"],
                 description="drive with a joystick (packages joy and teleop_twist_joy)",
             ),
+            DeclareLaunchArgument(
+                "enable_stamped_cmd_vel",
+                default_value="",
+                choices=["", "true", "false"],
+                description="the joystick says TwistStamped instead of Twist; empty: as in joystick_params_file",
+            ),
             DeclareLaunchArgument("joystick_params_file", default_value=config, description="of teleop_twist_joy"),
             DeclareLaunchArgument(
                 "joystick_cmd_vel", default_value="cmd_vel", description="of the joystick; cmd_vel_joy before twist_mux"
             ),
-            Node(
-                package="joy",
-                executable="joy_node",
-                namespace=LaunchConfiguration("namespace"),
-                parameters=[clock],
-                condition=with_joystick,
-            ),
-            Node(
-                package="teleop_twist_joy",
-                executable="teleop_node",
-                name="teleop_twist_joy_node",
-                namespace=LaunchConfiguration("namespace"),
-                parameters=[LaunchConfiguration("joystick_params_file"), clock],
-                remappings=[("cmd_vel", LaunchConfiguration("joystick_cmd_vel"))],
-                condition=with_joystick,
-            ),
+            OpaqueFunction(function=_joystick),
             OpaqueFunction(function=_recorder),
         ]
     )
+
+
+def _joystick(context: LaunchContext) -> list[Node]:
+    """The joystick's driver, and what makes velocities of it, where they are wanted."""
+    given = context.launch_configurations
+    if given["joystick"] == "false":
+        return []
+    stamped, clock = given["enable_stamped_cmd_vel"], {"use_sim_time": given["use_sim_time"] == "true"}
+    kind = {"publish_stamped_twist": stamped == "true"} if stamped else {}
+    namespace = given["namespace"]
+    return [
+        Node(package="joy", executable="joy_node", namespace=namespace, parameters=[clock]),
+        Node(
+            package="teleop_twist_joy",
+            executable="teleop_node",
+            name="teleop_twist_joy_node",
+            namespace=namespace,
+            parameters=[given["joystick_params_file"], clock | kind],
+            remappings=[("cmd_vel", given["joystick_cmd_vel"])],
+        ),
+    ]
 
 
 def _recorder(context: LaunchContext) -> list[ExecuteProcess]:

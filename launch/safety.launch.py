@@ -8,12 +8,10 @@ ros2 launch mobile_vla_ros safety.launch.py collision_monitor:=true
 ros2 launch mobile_vla_ros mobile_vla.launch.py policy:=... cmd_vel:=cmd_vel_vla
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction
-from launch.conditions import IfCondition, UnlessCondition
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node, PushRosNamespace
-from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 PARTS = ("twist_mux", "velocity_smoother", "collision_monitor")
@@ -22,33 +20,6 @@ PARTS = ("twist_mux", "velocity_smoother", "collision_monitor")
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and start the chain; nothing drives before emergency_stop says false."""
     folder = PathJoinSubstitution([FindPackageShare("mobile_vla_ros"), "config", "robot"])
-    clock = {"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}
-    with_monitor = IfCondition(LaunchConfiguration("collision_monitor"))
-    without_monitor = UnlessCondition(LaunchConfiguration("collision_monitor"))
-
-    files = {part: LaunchConfiguration(f"{part}_params_file") for part in PARTS}
-
-    def smoother(out: str | LaunchConfiguration, condition: IfCondition | UnlessCondition) -> Node:
-        return Node(
-            package="nav2_velocity_smoother",
-            executable="velocity_smoother",
-            name="velocity_smoother",
-            output="screen",
-            parameters=[files["velocity_smoother"], clock],
-            remappings=[("cmd_vel", "cmd_vel_mux"), ("cmd_vel_smoothed", out)],
-            condition=condition,
-        )
-
-    def manager(nodes: list[str], condition: IfCondition | UnlessCondition) -> Node:
-        return Node(
-            package="nav2_lifecycle_manager",
-            executable="lifecycle_manager",
-            name="lifecycle_manager_safety",
-            output="screen",
-            parameters=[{"autostart": True, "node_names": nodes}, clock],
-            condition=condition,
-        )
-
     return LaunchDescription(
         [
             DeclareLaunchArgument("namespace", default_value="", description="of the nodes and their topics"),
@@ -59,6 +30,12 @@ def generate_launch_description() -> LaunchDescription:
                 description="also stop for what a laser scanner on scan sees",
             ),
             DeclareLaunchArgument("cmd_vel", default_value="cmd_vel", description="what the base is commanded"),
+            DeclareLaunchArgument(
+                "enable_stamped_cmd_vel",
+                default_value="",
+                choices=["", "true", "false"],
+                description="TwistStamped instead of Twist, on all topics; empty: as in the parameter files",
+            ),
             DeclareLaunchArgument(
                 "emergency_stop", default_value="emergency_stop", description="the heartbeat: std_msgs/Bool, false"
             ),
@@ -73,34 +50,43 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "use_sim_time", default_value="false", choices=["true", "false"], description="time from /clock"
             ),
-            GroupAction(
-                [
-                    PushRosNamespace(LaunchConfiguration("namespace")),
-                    Node(
-                        package="twist_mux",
-                        executable="twist_mux",
-                        name="twist_mux",
-                        output="screen",
-                        parameters=[files["twist_mux"], clock],
-                        remappings=[
-                            ("cmd_vel_out", "cmd_vel_mux"),
-                            ("emergency_stop", LaunchConfiguration("emergency_stop")),
-                        ],
-                    ),
-                    smoother("cmd_vel_smoothed", with_monitor),
-                    smoother(LaunchConfiguration("cmd_vel"), without_monitor),
-                    Node(
-                        package="nav2_collision_monitor",
-                        executable="collision_monitor",
-                        name="collision_monitor",
-                        output="screen",
-                        parameters=[files["collision_monitor"], clock],
-                        remappings=[("cmd_vel", LaunchConfiguration("cmd_vel"))],
-                        condition=with_monitor,
-                    ),
-                    manager(["velocity_smoother", "collision_monitor"], with_monitor),
-                    manager(["velocity_smoother"], without_monitor),
-                ]
-            ),
+            GroupAction([PushRosNamespace(LaunchConfiguration("namespace")), OpaqueFunction(function=_chain)]),
         ]
     )
+
+
+def _chain(context: LaunchContext) -> list[Node]:
+    """The mux, the smoother, the monitor if there is to be one, and who brings up what is managed."""
+    given = context.launch_configurations
+    monitored = given["collision_monitor"] == "true"
+    clock = {"use_sim_time": given["use_sim_time"] == "true"}
+
+    def part(package: str, name: str, stamped: str, remappings: dict[str, str]) -> Node:
+        kind = {stamped: given["enable_stamped_cmd_vel"] == "true"} if given["enable_stamped_cmd_vel"] else {}
+        return Node(
+            package=package,
+            executable=name,
+            name=name,
+            output="screen",
+            parameters=[given[f"{name}_params_file"], clock | kind],
+            remappings=remappings.items(),
+        )
+
+    mux = {"cmd_vel_out": "cmd_vel_mux", "emergency_stop": given["emergency_stop"]}
+    smoother = {"cmd_vel": "cmd_vel_mux", "cmd_vel_smoothed": "cmd_vel_smoothed" if monitored else given["cmd_vel"]}
+    chain = [
+        part("twist_mux", "twist_mux", "use_stamped", mux),
+        part("nav2_velocity_smoother", "velocity_smoother", "enable_stamped_cmd_vel", smoother),
+    ]
+    if monitored:
+        monitor = {"cmd_vel": given["cmd_vel"]}
+        chain.append(part("nav2_collision_monitor", "collision_monitor", "enable_stamped_cmd_vel", monitor))
+    managed = ["velocity_smoother", *(["collision_monitor"] if monitored else [])]
+    manager = Node(
+        package="nav2_lifecycle_manager",
+        executable="lifecycle_manager",
+        name="lifecycle_manager_safety",
+        output="screen",
+        parameters=[{"autostart": True, "node_names": managed}, clock],
+    )
+    return [*chain, manager]

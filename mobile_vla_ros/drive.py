@@ -24,6 +24,7 @@ from .overlay import LiveOverlay, Moment
 from .stamps import seconds
 from .topics import Publishers
 
+HELD_UP = 0.05  # s between a command's moment and its sending after which it is decided anew
 STATUS_PERIOD = 0.5  # s at least between two reasons of the same state
 
 
@@ -220,6 +221,8 @@ class Drive:
     def _send(self, now: float, steady: float) -> Time:
         """Send the command of this moment; the time of sending."""
         command = self.controller.command(now, steady)
+        if time.monotonic() - steady > HELD_UP:  # an old velocity must not leave late, as if it were of now
+            command = self.controller.command(self._now(), time.monotonic())
         stamp = self._publishers.command(command)
         self._tell(command, steady)
         self._note_stop(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -11,7 +12,7 @@ import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import rclpy
@@ -101,7 +102,7 @@ class RobotNode(Node, ABC):
 
 
 def run(create: Callable[[], RobotNode], argv: list[str] | None = None) -> int:
-    """Create a node and spin it until SIGINT or SIGTERM; then close it while it can still publish.
+    """Create a node and spin it until SIGINT, SIGTERM or SIGHUP; then close it while it can still publish.
 
     With rclpy's own signal handlers the context is gone before Python hears of the signal, and a last zero
     command never leaves.
@@ -116,12 +117,16 @@ def run(create: Callable[[], RobotNode], argv: list[str] | None = None) -> int:
         Exit code of a node that has not started: 1 if it could not, 130 if it was interrupted.
     """
     # While the node starts, signals interrupt what is under way, such as loading a model. They are set in any
-    # case: shells start background jobs with SIGINT ignored, and a robot must be stoppable.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # case: shells start background jobs with SIGINT ignored, and a robot must be stoppable. A terminal that closes, as
+    # that of a lost ssh, sends SIGHUP; who ignores that (nohup) wants the node to go on.
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ending.append(signal.SIGHUP)
+    for number in ending:
         signal.signal(number, signal.default_int_handler)
     try:
         rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
-        code = _spin(create())
+        code = _spin(create(), ending)
     except KeyboardInterrupt:
         return 130
     # rclpy raises RuntimeErrors for bad ROS arguments.
@@ -134,10 +139,10 @@ def run(create: Callable[[], RobotNode], argv: list[str] | None = None) -> int:
     return _leave(code)
 
 
-def _spin(node: RobotNode) -> int:
-    """Until it is told to end, or fails; the exit code."""
+def _spin(node: RobotNode, ending: Sequence[signal.Signals]) -> int:
+    """Until a signal of `ending` tells it to end, or it fails; the exit code."""
     signals: list[int] = []  # no Event: its lock is not for handlers, which may interrupt each other
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending:
         signal.signal(number, lambda number, _: signals.append(number))
     executor = RobotExecutor(node.slow)
     executor.add_node(node)
@@ -162,6 +167,7 @@ def _leave(code: int) -> NoReturn:
     Python would take a second or two for it, on a busy machine more than the 5 s that ros2 launch waits, and a thread
     that is at work in a policy would bring it down on the way.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)

@@ -251,8 +251,9 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             self._timer = self.create_timer(
                 1.0 / self._settings.control_hz, lambda: self._while_active(Drive.tick), clock=STEADY
             )
-            if self._settings.arm_on_activate:
-                self._arm()
+            refusal = self._arm() if self._settings.arm_on_activate else None
+            if refusal is not None:
+                self.get_logger().warning(f"not armed on activation: {refusal}")
             drive.tick()
 
     def _deactivate(self, state: LifecycleState) -> None:
@@ -266,8 +267,10 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._arming.disarm(reason)  # first, for it cannot fail: whatever else does, the next activation is disarmed
         timer, self._timer = self._timer, None
         if timer is not None and self._drive is not None:
-            self.destroy_timer(timer)
-            self._drive.end(reason)
+            try:
+                self._drive.end(reason)
+            finally:
+                self.destroy_timer(timer)
 
     def _free(self, state: str) -> bool:
         """Halt, and give the policy up; whether all threads have ended."""

@@ -32,7 +32,8 @@ class Arming:
             return f"emergency stop ({self.latched}): reset it first"
         silence = self._silence(steady)
         if silence:
-            return f"emergency_stop: {silence}: publish it again and again"
+            self.reason = f"emergency_stop: {silence}: publish it again and again"
+            return self.reason
         self.armed = True
         return None
 
@@ -59,6 +60,12 @@ class Arming:
         if silence:
             self.stop(f"its topic: {silence}")
         return bool(silence)
+
+    def excuse_silence(self, seconds: float, steady: float) -> None:
+        """Await the topic anew from `steady` (s) on: what was said in the last `seconds` may not have been read yet."""
+        silence = self.heartbeat.silence(steady)
+        if silence is not None and silence - seconds <= self.heartbeat.timeout:
+            self.heartbeat.start(steady)
 
     def reset(self) -> str | None:
         """End the latch, which leaves it disarmed; the reason if that is refused, else None."""

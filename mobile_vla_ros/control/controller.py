@@ -329,14 +329,17 @@ class DriveController:
             now: s, clock of the frames.
             steady: s, steady clock.
         """
-        if self.may_move and self.arming.stop_if_silent(steady):
-            self.withdraw()
         last, self._last_tick = self._last_tick, steady
         gap = 0.0 if last is None else steady - last
+        late = gap > STARVED / self._config.control_hz
+        if late:
+            self.arming.excuse_silence(gap, steady)
+        elif self.may_move and self.arming.stop_if_silent(steady):
+            self.withdraw()
         jump = self._clock.jump(now, steady)
         if jump is not None:
             self._forget_times()
-        fault = jump or self._starved(gap) or self._fault(now, steady)
+        fault = jump or (self._starved(gap) if late else "") or self._fault(now, steady)
         if fault:
             self._halt(fault)
             self._fresh_from = now if math.isfinite(now) else -math.inf
@@ -357,10 +360,9 @@ class DriveController:
         return self.arming.armed and bool(self.instruction) and not self._done and not self._failure
 
     def _starved(self, gap: float) -> str:
-        """Whether this tick comes so late that nobody watched over the motion meanwhile."""
-        late = gap > STARVED / self._config.control_hz
+        """What a tick that comes so late means: nobody watched over the motion meanwhile, if there was any."""
         moving = self._follower.plan is not None or not self._limiter.at_rest
-        return f"the control loop was held up for {gap:.2f} s" if late and moving else ""
+        return f"the control loop was held up for {gap:.2f} s" if moving else ""
 
     def _fault(self, now: float, steady: float) -> str:
         if steady - self._refused_at <= self._config.camera_timeout:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 from .limits import Limits, Velocity
 
 OTHER_TIME = 1e6  # s: further apart than this are not clocks that disagree, but clocks of different kinds
+REMEMBERED = 16  # pictures: more than a driver has buffers
 MOVING: Velocity = (0.05, 0.1)  # m/s, rad/s: from here on, motion changes the picture
 
 
@@ -50,8 +52,9 @@ class StampCheck:
 
 
 class FrozenCamera:
-    """Notices a camera that sends the same picture again and again although the robot is told to move.
+    """Notices a camera that sends the same pictures again and again although the robot is told to move.
 
+    One that hangs may send its last buffers in turn, so a picture that was among the last `REMEMBERED` is no new one.
     Only the time under way counts: a robot that stands in a simulated room, where nothing flickers, rightly sees the
     same picture for ever. A picture that changes, or a new instruction, begins anew.
 
@@ -71,13 +74,16 @@ class FrozenCamera:
 
     def clear(self) -> None:
         """Begin anew."""
-        self._digest: int | None = None
+        self._seen: deque[int] = deque(maxlen=REMEMBERED)  # digests of the last pictures that differ
         self._moved = 0.0  # s under way since the picture changed
 
     def see(self, digest: int | None) -> None:
         """A frame came; None: its content is not known, and counts as new."""
-        if digest is None or digest != self._digest:
-            self._digest, self._moved = digest, 0.0
+        if digest in self._seen:
+            return
+        self._moved = 0.0
+        if digest is not None:
+            self._seen.append(digest)
 
     def move(self, velocity: Velocity, seconds: float) -> None:
         """The robot has been told to move with this velocity (m/s, rad/s) for so long."""

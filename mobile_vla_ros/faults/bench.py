@@ -282,7 +282,8 @@ class Bench:
 
     def _beat(self) -> None:
         if self._beats:
-            self._last_beat = self.press(self._pressed)
+            self._last_beat = time.monotonic()
+            self._emergency_stop.publish(Bool(data=self._pressed))
 
     def _start(self, module: str, arguments: list[str]) -> Child:
         self._started += 1

@@ -64,6 +64,7 @@ CAMERA = (
     ),
     _camera("camera silent", "silent", "camera: no usable frame for"),
     _camera("camera frozen", "frozen", "the picture is frozen", FROZEN, watch=2.0),
+    _camera("four pictures again and again", "buffers", "the picture is frozen", FROZEN, watch=2.0),
     _camera("stamps in the past", "past", "old on arrival"),
     _camera("stamps in the future", "future", "in the future"),
     _camera("stamps stand still", "still", "camera: no usable frame for"),

@@ -51,6 +51,7 @@ PROCESS = (
 ENDS = (
     Fault("SIGINT", _end(signal.SIGINT), Expected.SILENCE, LEAVING, GoesOn.START),
     Fault("SIGTERM", _end(signal.SIGTERM), Expected.SILENCE, LEAVING, GoesOn.START),
+    Fault("SIGHUP", _end(signal.SIGHUP), Expected.SILENCE, LEAVING, GoesOn.START),
     Fault(
         "SIGKILL",
         _kill,

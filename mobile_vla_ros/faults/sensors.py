@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable
 
 import cv2
@@ -24,6 +25,7 @@ TICK = 0.01  # s
 FRAME, SLOW_FRAME, ODOMETRY = 10, 100, 5  # ticks between two
 JUMP = 5.0  # s
 HEIGHT, WIDTH = 120, 160
+BUFFERS = 4  # pictures, of a driver that hangs
 
 # What the frames' stamps are made of the right one and the last one that was sent; s.
 STAMPS: dict[str, Callable[[float, float], float]] = {
@@ -51,6 +53,7 @@ class Sensors:
         self._image = self._node.create_publisher(Image, "camera/image_raw", 1)
         self._compressed = self._node.create_publisher(CompressedImage, "camera/image_raw/compressed", 1)
         self._random = np.random.default_rng(0)
+        self._last_pictures: deque[np.ndarray] = deque(maxlen=BUFFERS)
         self._picture = self._draw()
         self._offset = 0.0  # s, of the clock to the system's
         self._stands: float | None = None  # s, where the clock stands; None: it runs
@@ -88,8 +91,12 @@ class Sensors:
                 tell_fault()
         elif fault:
             tell_fault()
-        if fault != "frozen":
+        if fault == "buffers":
+            self._last_pictures.rotate()
+            self._picture = self._last_pictures[0]
+        elif fault != "frozen":
             self._picture = self._draw()
+            self._last_pictures.append(self._picture)
         self._stamp = STAMPS[fault](now, self._stamp) if fault in STAMPS else now
         image, compressed = _image(self._picture, fault), _compressed(self._picture, fault)
         image.header.stamp = compressed.header.stamp = _stamp(self._stamp)

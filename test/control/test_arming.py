@@ -171,3 +171,22 @@ def test_a_robot_that_need_not_hear_the_emergency_stop_drives_on() -> None:
     loop = driving()
     loop.press(False)
     assert loop.run(5.0).state is DriveState.DRIVING
+
+
+def test_what_waits_to_be_read_after_a_hold_up_is_not_held_against_the_emergency_stop() -> None:
+    loop = listening()
+    loop.heartbeat = False  # its messages came, but are read after the tick
+    assert loop.tick(1.0) == stopped("the control loop was held up for 1.00 s")
+    loop.heartbeat = True
+    assert loop.run(1.0).state is DriveState.DRIVING
+    loop.heartbeat = False
+    loop.tick(1.0)
+    assert loop.run(1.0).reason.startswith("emergency stop: its topic: none for 0.3")
+    loop.controller.arming.reset()
+    loop.tick(1.0)
+    assert loop.arm() is not None  # it was silent before that
+
+
+def test_why_it_was_not_armed_is_said() -> None:
+    loop = Loop(heartbeat=False)
+    assert loop.run(TICK) == disarmed("emergency_stop: never heard: publish it again and again")

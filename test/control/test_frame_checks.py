@@ -115,3 +115,18 @@ def test_after_a_jump_of_the_clock_any_stamp_may_be_the_next() -> None:
     assert stamps.fault(500.0, 500.0) == ""
     stamps.forget()
     assert stamps.fault(10.0, 10.0) == ""
+
+
+@pytest.mark.parametrize("buffers", [1, 2, 16])
+def test_a_driver_that_sends_its_last_buffers_again_and_again_is_frozen(buffers: int) -> None:
+    camera = FrozenCamera(1.0)
+    for number in range(100):
+        camera.see(number)
+        camera.move((0.3, 0.0), 0.1)
+        assert camera.fault == ""
+    for number in range(20):
+        camera.see(100 - buffers + number % buffers)
+        camera.move((0.3, 0.0), 0.1)
+    assert camera.fault == "camera: the picture is frozen, the same after 2.1 s of driving"
+    camera.see(None)
+    assert camera.fault == ""

@@ -34,7 +34,7 @@ def test_a_missing_policy_directory_is_one_message(bench: Bench) -> None:
     assert "Traceback" not in node.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_starting_ends_it(bench: Bench, number: signal.Signals) -> None:
     # Many short sleeps: a signal that arrives just before a long one is noticed only after it.
     program = (

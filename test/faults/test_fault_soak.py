@@ -45,7 +45,7 @@ def test_memory_that_grows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     step = World.tick
 
     def leak(self: World) -> object:
-        kept.append(bytes(4096))
+        kept.append(b"x" * 65536)
         return step(self)
 
     monkeypatch.setattr(World, "tick", leak)

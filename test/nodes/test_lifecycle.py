@@ -179,6 +179,64 @@ def test_it_is_disarmed_even_where_the_last_zero_cannot_be_sent(
     assert not node._arming.armed
 
 
+def test_the_last_zero_is_waited_for_before_the_publisher_is_silenced(
+    node: PolicyNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activated(node)
+    done: list[str] = []
+    send, wait, silence = node._out.command, node._out.wait_for_command, node.destroy_timer
+
+    def command(command: Command) -> Time:
+        done.append(f"command {command.linear_x:g} {command.angular_z:g}")
+        return send(command)
+
+    def wait_for_command() -> None:
+        assert node._out._command.is_activated
+        done.append("wait")
+        wait()
+
+    def destroy_timer(timer: object) -> bool:
+        done.append("timer")
+        return bool(silence(timer))
+
+    monkeypatch.setattr(node._out, "command", command)
+    monkeypatch.setattr(node._out, "wait_for_command", wait_for_command)
+    monkeypatch.setattr(node, "destroy_timer", destroy_timer)
+    assert node.trigger_deactivate() is SUCCESS
+    assert done == ["command 0 0", "wait", "timer"]
+    assert not node._out._command.is_activated
+
+
+def test_a_command_that_was_held_up_on_its_way_is_decided_anew(
+    node: PolicyNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = activated(node)
+    decide, moments, sent = drive.controller.command, [], []
+
+    def command(now: float, steady: float) -> Command:
+        moments.append(steady)
+        decided = decide(now, steady)
+        if len(moments) == 1:
+            time.sleep(0.1)
+        return replace(decided, reason=str(len(moments)))
+
+    monkeypatch.setattr(drive.controller, "command", command)
+    monkeypatch.setattr(node._out, "command", lambda command: sent.append(command.reason) or Time())
+    drive.tick()
+    assert sent == ["2"]
+    assert moments[1] - moments[0] >= 0.1
+
+
+def test_arming_on_activation_that_is_refused_is_said(
+    node: PolicyNode, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(node._settings, "arm_on_activate", True)
+    node._stop()
+    drive = activated(node)
+    assert not drive.controller.arming.armed
+    assert "not armed on activation: emergency stop (by request): reset it first" in capfd.readouterr().err
+
+
 def test_odometry_of_absurd_numbers_is_no_reason_to_end(node: PolicyNode) -> None:
     drive = activated(node)
     message = Odometry()

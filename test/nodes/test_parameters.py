@@ -41,7 +41,7 @@ class StartOnly(PolicyNode):
 @pytest.fixture(autouse=True)
 def _own_process(alone: None) -> Iterator[None]:
     """As if each test were a process: a domain, signal handlers, no waiting for others."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -15,9 +15,13 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
-DRIVING = {"mobile_vla.launch.py": {"policy_node"}, "sim.launch.py": {"sim_robot"}}
+OURS = {
+    "mobile_vla.launch.py": {"policy_node"},
+    "policy_server.launch.py": {"policy_server"},
+    "sim.launch.py": {"sim_robot"},
+}
 EXECUTABLES = {
-    "mobile_vla_ros": ("policy_node", "sim_robot"),
+    "mobile_vla_ros": ("policy_node", "policy_server", "sim_robot"),
     "twist_mux": ("twist_mux",),
     "nav2_velocity_smoother": ("velocity_smoother",),
     "nav2_collision_monitor": ("collision_monitor",),
@@ -49,7 +53,7 @@ def own_executables(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
 def test_starts_installed_executables(path: Path) -> None:
     executables = own_executables(path)
-    assert executables == DRIVING.get(path.name, set())
+    assert executables == OURS.get(path.name, set())
     setup = (ROOT / "setup.py").read_text(encoding="utf-8")
     for executable in executables:
         assert f'"{executable} = mobile_vla_ros.' in setup
@@ -135,6 +139,9 @@ def test_an_empty_argument_leaves_what_the_parameter_file_says(start: Any, tmp_p
         "use_sim_time": True,
         "autostart": False,
         "arm_on_activate": True,
+        "dtype": "bfloat16",
+        "black_box_folder": "/var/box",
+        "enable_stamped_cmd_vel": True,
     }
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({"/**": {"ros__parameters": said}}))
@@ -149,6 +156,9 @@ def test_an_empty_argument_leaves_what_the_parameter_file_says(start: Any, tmp_p
         "use_sim_time": False,
         "autostart": True,
         "arm_on_activate": False,
+        "dtype": "float32",
+        "black_box_folder": "/tmp/box",
+        "enable_stamped_cmd_vel": False,
     }
     arguments = {name: str(value).lower() for name, value in other.items()}
     assert start("mobile_vla.launch.py", params_file=str(file), **arguments)["policy_node"].parameters == other
@@ -219,9 +229,44 @@ def test_a_recording_has_what_the_policy_sees_and_the_base_is_commanded(
 
 
 def test_every_camera_of_a_policy_is_recorded(start: Any, tmp_path: Path) -> None:
-    images = "camera/front/image_raw camera/hand/image_raw"
-    started = start("mobile_vla.launch.py", record=str(tmp_path / "runs"), image_transport="raw", images=images)
-    assert started["ros2"].arguments[3:5] == [f"/{image}" for image in images.split()]
+    cameras = "front:=/mast/image hand:=gripper/image"
+    started = start("mobile_vla.launch.py", record=str(tmp_path / "runs"), image_transport="raw", cameras=cameras)
+    assert started["ros2"].arguments[3:5] == ["/mast/image", "/gripper/image"]
+    node = started["policy_node"]
+    assert node.topic("camera/front/image_raw") == "/mast/image"
+    assert node.topic("camera/hand/image_raw/compressed") == "/gripper/image/compressed"
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_all_that_commands_velocities_says_the_same_kind_of_message(start: Any, stamped: bool, tmp_path: Path) -> None:
+    kind = str(stamped).lower()
+    started = start("mobile_vla.launch.py", safety="true", collision_monitor="true", enable_stamped_cmd_vel=kind)
+    for program in ("policy_node", "velocity_smoother", "collision_monitor"):
+        assert started[program].parameters["enable_stamped_cmd_vel"] is stamped
+    assert started["twist_mux"].parameters["use_stamped"] is stamped
+    started = start("record.launch.py", joystick="true", enable_stamped_cmd_vel=kind, out=str(tmp_path / "runs"))
+    assert started["teleop_node"].parameters["publish_stamped_twist"] is stamped
+
+
+def test_a_server_hears_the_cameras_of_its_robot(start: Any) -> None:
+    here = {"namespace": "r1", "cameras": "front:=mast/image hand:=/gripper/image", "policy": "/p", "engine": "onnx"}
+    server = start("policy_server.launch.py", device="cuda", dtype="float16", **here)["policy_server"]
+    node = start("mobile_vla.launch.py", policy_server="/r1/policy_server", **here)["policy_node"]
+    for topic in ("camera/front/image_raw", "camera/hand/image_raw/compressed"):
+        assert server.topic(topic) == node.topic(topic) != f"/r1/{topic}"
+    assert server.parameters == {
+        "policy": "/p",
+        "engine": "onnx",
+        "device": "cuda",
+        "dtype": "float16",
+        "threads": 0,
+        "image_transport": "compressed",
+    }
+
+
+def test_an_enclave_of_ones_own(start: Any) -> None:
+    arguments = start("mobile_vla.launch.py", enclave="/robot/policy_node")["policy_node"].arguments
+    assert arguments[arguments.index("--enclave") + 1] == "/robot/policy_node"
 
 
 def test_the_chain_takes_parameters_of_ones_own(start: Any, tmp_path: Path) -> None:
@@ -261,6 +306,7 @@ def test_the_simulated_robot_and_its_policy_are_joined(start: Any, tmp_path: Pat
     [
         ({"safety": "true", "cmd_vel": "/r1/cmd_vel_vla"}, "cmd_vel is /r1/cmd_vel_vla"),
         ({"record": "/nowhere"}, "record needs image_transport"),
+        ({"cameras": "front:=/mast hand"}, "cameras: front:=/mast hand: expected NAME:=TOPIC"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(

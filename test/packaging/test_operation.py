@@ -46,8 +46,8 @@ def test_the_chain_from_driver_to_base_has_no_gap() -> None:
     launch = (ROOT / "launch" / "safety.launch.py").read_text(encoding="utf-8")
     monitor = parameters(ROBOT / "collision_monitor.yaml")
     assert {source["topic"] for source in mux["topics"].values()} == {"cmd_vel_vla", "cmd_vel_joy"}
-    assert '("cmd_vel_out", "cmd_vel_mux")' in launch
-    assert '("cmd_vel", "cmd_vel_mux")' in launch
+    assert '"cmd_vel_out": "cmd_vel_mux"' in launch
+    assert '"cmd_vel": "cmd_vel_mux"' in launch
     assert monitor["cmd_vel_in_topic"] == "cmd_vel_smoothed"
     assert monitor["cmd_vel_out_topic"] == "cmd_vel"
     assert monitor["base_frame_id"] == parameters(CONFIG / "policy_node.yaml")["base_frame"]
