@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from . import machine
 from .control import DriveController, DriveState
 from .control.pace import PaceReport
+from .control.rhythm import RhythmReport
 from .inference import Planned
 
 
@@ -50,7 +51,13 @@ def lifecycle_status(node: str, text: str, fault: bool) -> DiagnosticStatus:
 
 
 def control_status(
-    node: str, controller: DriveController, state: DriveState, text: str, steady: float, counts: Counts
+    node: str,
+    controller: DriveController,
+    state: DriveState,
+    text: str,
+    steady: float,
+    counts: Counts,
+    rhythm: RhythmReport | None = None,
 ) -> DiagnosticStatus:
     """What is commanded and why, and what each watchdog has seen.
 
@@ -61,6 +68,7 @@ def control_status(
         text: state and reason.
         steady: s, steady clock.
         counts: of frames.
+        rhythm: of the control loop; None: not known.
     """
     values = {
         "armed": str(controller.arming.armed).lower(),
@@ -71,6 +79,9 @@ def control_status(
         silence = watchdog.silence(steady)
         waits = "waits for nothing" if silence is None else f"{silence:.2f} s of silence"
         values[f"{name} watchdog"] = f"{waits}, {watchdog.timeout:g} s allowed" if watchdog.timeout else "not used"
+    if rhythm is not None:
+        values["control rate (Hz)"] = f"{rhythm.rate:.1f}"
+        values["longest control period (ms)"] = f"{1e3 * rhythm.longest:.1f}"
     values["frames received"] = str(counts.received)
     values["frames dropped"] = str(counts.refused)
     values["frames replaced by newer ones"] = str(counts.replaced)
@@ -105,9 +116,11 @@ def machine_status(node: str, root: Path = machine.ROOT) -> DiagnosticStatus:
         root: of the file system.
     """
     values: dict[str, str] = {}
-    memory, mode = machine.resident_memory(root), machine.power_mode(root)
+    memory, left, mode = machine.resident_memory(root), machine.available_memory(root), machine.power_mode(root)
     if memory is not None:
         values["resident memory (MiB)"] = f"{memory:.0f}"
+    if left is not None:
+        values["available memory (MiB)"] = f"{left:.0f}"
     if mode:
         values["power mode"] = mode
     values |= {f"{name} (W)": f"{watts:.1f}" for name, watts in machine.power(root).items()}

@@ -15,6 +15,7 @@ from std_msgs.msg import String
 
 from .control import ActionPlan, Command, DriveController, DriveState, StampedPose
 from .control.pace import Pace
+from .control.rhythm import Rhythm
 from .control.sets import FrameSets
 from .diagnostics import Counts, control_status, gathered, machine_status, pace_status, provenance
 from .images import ImageError, check, digest
@@ -71,6 +72,7 @@ class Drive:
         self._cameras = tuple(cameras)
         self._sets: FrameSets[Image | CompressedImage] = FrameSets(cameras, tolerance)
         self._pace = Pace(dt)
+        self._rhythm = Rhythm()
         self._slow = False  # whether the policy was too slow when its pace was last known
         self.begin()
 
@@ -88,6 +90,7 @@ class Drive:
         self._plan: ActionPlan | None = None  # the last one that was followed
         self._stop: float | None = None  # probability that the task is done, as that plan said
         self._pace.clear()
+        self._rhythm.clear()
 
     def end(self, reason: str) -> None:
         """Stand at once, disarmed and without an instruction, and see the zero delivered."""
@@ -153,7 +156,9 @@ class Drive:
         """Send the command of this moment."""
         if not self._worker.alive:
             self.controller.policy_failed("policy: its worker has died; restart the node")
-        self._send(self._now(), time.monotonic())
+        now, steady = self._now(), time.monotonic()
+        self._rhythm.tick(steady)
+        self._send(now, steady)
 
     def on_answers(self) -> None:
         """Follow a new plan at once: until the next tick it would grow old by up to a period."""
@@ -170,10 +175,11 @@ class Drive:
         report = self._pace.report(steady)
         counts = Counts(self._received, self._refused, self._worker.replaced - self._replaced_before)
         state, reason = self._status or (DriveState.DISARMED, "")
+        text, rhythm = _text(state, reason), self._rhythm.report()
         self._publishers.diagnostics(
             gathered(
                 self._node.get_clock().now().to_msg(),
-                control_status(name, self.controller, state, _text(state, reason), steady, counts),
+                control_status(name, self.controller, state, text, steady, counts, rhythm),
                 pace_status(name, report, self._identity),
                 machine_status(name),
             )

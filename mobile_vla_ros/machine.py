@@ -19,6 +19,12 @@ def resident_memory(root: Path = ROOT) -> float | None:
     return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20 if len(pages) > 1 else None
 
 
+def available_memory(root: Path = ROOT) -> float | None:
+    """MiB that processes may still take; a Jetson's GPU takes its own from there, too."""
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)
+    return int(found.group(1)) / 2**10 if found else None
+
+
 def temperatures(root: Path = ROOT) -> dict[str, float]:
     """Degrees Celsius by the name of the thermal zone; zones that are asleep are left out."""
     found: dict[str, float] = {}

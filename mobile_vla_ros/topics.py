@@ -38,7 +38,7 @@ LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability
 SEVERAL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # Every word of an emergency stop is heard: the `false` of a heartbeat must not replace a `true` that waits.
 EVERY = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
-# `qos_overrides./TOPIC.subscription.reliability` and `.durability`, for the camera and the instruction.
+# `qos_overrides./TOPIC.subscription.reliability` and `.durability`, for cameras, instruction and emergency stop.
 OVERRIDABLE = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY])
 ACKNOWLEDGED = Duration(seconds=0.2)  # that a last zero may take to be confirmed
 
@@ -177,7 +177,7 @@ class Subscriptions:
         self._cameras: dict[Channel, Any] = {}  # their subscriptions
         self._closed: list[Any] = []  # subscriptions that are to be destroyed
         self._destroy = node.create_guard_condition(self._destroy_closed)
-        self._subscribe(Bool, "emergency_stop", on_emergency_stop, EVERY, holds=True)
+        self._subscribe(Bool, "emergency_stop", on_emergency_stop, EVERY, OVERRIDABLE, holds=True)
         self._subscribe(String, "instruction", on_instruction, NEWEST, OVERRIDABLE, holds=True)
         if with_odometry:
             self._subscribe(Odometry, "odom", on_odometry, NEWEST_FRAME)

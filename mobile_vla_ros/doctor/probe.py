@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any
 
 TIMEOUT = 300.0  # s for all imports together; from a slow card, beside a robot that works, they take minutes
@@ -63,7 +65,15 @@ def _describe(name: str) -> dict[str, Any]:
         facts = _FACTS[name](module) if name in _FACTS else {}
     except Exception as error:  # noqa: BLE001  (whatever a broken package does is what is asked for)
         return {"name": name, "version": None, "error": f"{type(error).__name__}: {error}", "facts": {}}
-    return {"name": name, "version": str(getattr(module, "__version__", "")), "error": "", "facts": facts}
+    return {"name": name, "version": _version_of(name, module), "error": "", "facts": facts}
+
+
+def _version_of(name: str, module: Any) -> str:
+    """As the module says it, or whoever installed it; empty: neither does."""
+    said = str(getattr(module, "__version__", ""))
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return said or metadata.version(name)
+    return ""
 
 
 def _torch_facts(torch: Any) -> dict[str, Any]:

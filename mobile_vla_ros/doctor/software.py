@@ -39,6 +39,7 @@ PACKAGES: Mapping[str, Supported] = {
     "cv2": Supported((4,), None, True, "apt install python3-opencv, or pip install opencv-python-headless"),
     "PIL": Supported((0,), None, True, "pip install pillow"),
     "onnxruntime": Supported((1, 18), None, False, "only for engine: onnx; docs/latency.md"),
+    "rosbags": Supported((0,), None, False, "only for black_box_folder: pip install rosbags"),
 }
 
 

@@ -104,6 +104,10 @@ def test_probing_says_what_torch_and_onnxruntime_can_use() -> None:
     assert release(found["torch"].version or "") >= (2, 6)
 
 
+def test_a_package_that_does_not_say_its_version_is_asked_of_who_installed_it() -> None:
+    assert release(probe(("typing_extensions",))["typing_extensions"].version or "") >= (4,)
+
+
 def test_a_gpu_that_torch_uses() -> None:
     facts = {"cuda": True, "cuda_build": "12.6", "device": "Orin", "free": 9 * 10**9, "total": 16 * 10**9}
     finding = check_torch_gpu(Package("2.8.0", facts=facts), "Jetson")

@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from mobile_vla_ros.control import ActionRange, ControllerConfig, DriveController, DriveState, Limits
 from mobile_vla_ros.control.pace import Pace
 from mobile_vla_ros.control.plan import ActionPlan
+from mobile_vla_ros.control.rhythm import RhythmReport
 from mobile_vla_ros.diagnostics import Counts, control_status, gathered, lifecycle_status, pace_status, provenance
 from mobile_vla_ros.inference import Planned
 
@@ -51,7 +52,13 @@ def test_what_is_commanded_and_what_the_watchdogs_saw() -> None:
     controller.arm(5.0, 5.0)
     controller.set_instruction("go to the red box", 5.0, 5.0)
     status = control_status(
-        "/policy_node", controller, DriveState.STOPPED, "stopped: camera", 5.25, Counts(100, refused=7, replaced=3)
+        "/policy_node",
+        controller,
+        DriveState.STOPPED,
+        "stopped: camera",
+        5.25,
+        Counts(100, refused=7, replaced=3),
+        RhythmReport(19.96, 0.0523),
     )
     assert (status.name, status.level) == ("/policy_node: control", DiagnosticStatus.ERROR)
     assert status.message == "stopped: camera"
@@ -63,6 +70,8 @@ def test_what_is_commanded_and_what_the_watchdogs_saw() -> None:
         "policy watchdog": "waits for nothing, 0.3 s allowed",
         "odometry watchdog": "not used",
         "emergency stop watchdog": "not used",
+        "control rate (Hz)": "20.0",
+        "longest control period (ms)": "52.3",
         "frames received": "100",
         "frames dropped": "7",
         "frames replaced by newer ones": "3",

@@ -21,6 +21,7 @@ def write(root: Path, files: dict[str, str]) -> None:
 
 ORIN = {
     "proc/self/statm": "900000 512000 100 1 0 800000 0",
+    "proc/meminfo": "MemTotal:       15656480 kB\nMemFree:          512000 kB\nMemAvailable:    6291456 kB",
     "sys/class/thermal/thermal_zone0/type": "cpu-thermal",
     "sys/class/thermal/thermal_zone0/temp": "51250",
     "sys/class/thermal/thermal_zone1/type": "gpu-thermal",
@@ -55,6 +56,7 @@ def test_a_jetson_says_its_heat_and_power(tmp_path: Path) -> None:
     assert values["VDD_IN (W)"] == "9.5"
     assert values["cpu-thermal (°C)"] == "51.2"
     assert float(values["resident memory (MiB)"]) > 0.0
+    assert values["available memory (MiB)"] == "6144"
 
 
 def test_what_is_held_back_for_heat_is_a_warning(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,23 +39,31 @@ def ros2(*words: str) -> str:
 
 
 @pytest.fixture
-def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Launch a file with arguments, in a domain of its own."""
     monkeypatch.setenv("ROS_DOMAIN_ID", "97")
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     monkeypatch.setenv("ROS_HOME", str(tmp_path))
-    arguments = [f"policy:={POLICY}", "autostart:=false", "namespace:=r1"]
-    process = subprocess.Popen(
-        ["ros2", "launch", "mobile_vla_ros", "mobile_vla.launch.py", *arguments],
+    processes = []
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        processes.append(_launch(*words))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        if group_lives(process):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _launch(*words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["ros2", "launch", "mobile_vla_ros", *words],
         start_new_session=True,
         # A shell's background jobs, of which this may be one, ignore SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    try:
-        yield process
-    finally:
-        if group_lives(process):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def group_lives(process: subprocess.Popen[bytes]) -> bool:
@@ -65,6 +73,19 @@ def group_lives(process: subprocess.Popen[bytes]) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """As Ctrl-C does; nothing of it may be left."""
+    process.send_signal(signal.SIGINT)
+    process.wait(60.0)
+    assert not group_lives(process)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
 
 
 def state(wanted: str) -> bool:
@@ -86,10 +107,9 @@ def set_parameter(name: str, value: str) -> str:
     return ros2("param", "set", "--no-daemon", "--spin-time", "3", NODE, name, value)
 
 
-def test_a_whole_round(launched: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not state("unconfigured"):
-        assert time.monotonic() < end
+def test_a_whole_round(launch: Callable[..., subprocess.Popen[bytes]]) -> None:
+    launched = launch("mobile_vla.launch.py", f"policy:={POLICY}", "autostart:=false", "namespace:=r1")
+    until(lambda: state("unconfigured"))
     assert call("arm") == (False, "the node is unconfigured, expected active")
 
     change("configure")
@@ -113,6 +133,21 @@ def test_a_whole_round(launched: subprocess.Popen[bytes]) -> None:
     change("shutdown")
     assert state("finalized")
 
-    launched.send_signal(signal.SIGINT)
-    launched.wait(60.0)
-    assert not group_lives(launched)
+    end(launched)
+
+
+def test_the_simulated_robot_turns_when_it_is_told_to(launch: Callable[..., subprocess.Popen[bytes]]) -> None:
+    def latched(topic: str) -> str:
+        """What is said last on a topic of the node."""
+        quality = ("--qos-reliability", "reliable", "--qos-durability", "transient_local")
+        return ros2("topic", "echo", "--once", "--no-daemon", "--timeout", "10", *quality, f"{NODE}/{topic}")
+
+    launched = launch("sim.launch.py", "namespace:=r1")
+    until(lambda: "disarmed" in latched("status"))
+    assert call("arm") == (True, "")
+    said = ("/r1/instruction", "std_msgs/msg/String", "{data: turn left}")
+    assert "publishing #1" in ros2("topic", "pub", "--once", "--wait-matching-subscriptions", "1", *said)
+    until(lambda: "turn left" in latched("active_instruction"))
+    until(lambda: "done" in latched("status"))
+    assert call("disarm") == (True, "")
+    end(launched)
