@@ -13,12 +13,6 @@ from rich.progress import Progress
 from .cli_convert import Bound, Force, FrameCount
 
 
-class ExportFormat(str, Enum):
-    """What can be written."""
-
-    ONNX = "onnx"
-
-
 class ExportDtype(str, Enum):
     """A precision of an export by its name."""
 
@@ -30,7 +24,6 @@ class ExportDtype(str, Enum):
 def export(
     policy: Annotated[Path, typer.Argument(help="policy directory, not quantised")],
     *,
-    form: Annotated[ExportFormat, typer.Option("--format", help="of the graphs")] = ExportFormat.ONNX,
     dtype: Annotated[ExportDtype, typer.Option(help="of the towers; int8 is for CPUs")] = ExportDtype.FP32,
     frames: Annotated[
         Path | None,

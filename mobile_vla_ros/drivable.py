@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .control import Limits
 
@@ -33,14 +33,6 @@ def base_limits(config: PolicyConfig) -> Limits:
         names = [dimension.name for dimension in config.state]
         raise ValueError(f"the policy takes the state {names}: pictures are all there is")
     return Limits.of(action.limits)
-
-
-def cameras_of(config: Any) -> tuple[str, ...]:
-    """Names of the cameras that a policy of this configuration looks through, its first one first.
-
-    A policy that takes one picture does not have to name its camera.
-    """
-    return tuple(getattr(config, "cameras", ("camera",)))
 
 
 def camera_topics(cameras: Sequence[str]) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ class Drive:
 
     def on_instruction(self, message: String) -> None:
         """Follow another sentence."""
-        number = self.controller.set_instruction(message.data, self._now(), time.monotonic())
+        number = self.controller.set_instruction(message.data)
         self._worker.discard()
         self._pace.clear()
         self._followed = None  # the same words are another instruction

@@ -68,9 +68,10 @@ class DrivingPolicy(Policy, Protocol):
 
     @property
     def config(self) -> Any:
-        """Has `dt` (s), `action.limits` (fields as `mobile_vla_ros.control.Limits`), and `action.continuous`.
+        """Has `dt` (s), `cameras` (names, its first one first), `action.limits` and `action.continuous`.
 
-        These are dimensions, each with `name`, `minimum` and `maximum`. `cameras` (names) may be missing: there is one.
+        Limits have the fields of `mobile_vla_ros.control.Limits`; continuous are dimensions, each with `name`,
+        `minimum` and `maximum`.
         """
 
     def warm_up(self, instructions: Iterable[str]) -> None:

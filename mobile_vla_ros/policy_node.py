@@ -21,7 +21,6 @@ from std_srvs.srv import Trigger
 
 from .control import ActionRange, Arming, DriveController, Limits
 from .diagnostics import gathered, lifecycle_status, machine_status
-from .drivable import cameras_of
 from .drive import Drive
 from .loading import Opened, Worker, give_back_memory, load
 from .node_process import RobotNode, StartError, run
@@ -179,7 +178,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         try:
             self.claim_name()
             opened = self._open()
-            config, cameras = opened.config, cameras_of(opened.config)
+            config, cameras = opened.config, opened.config.cameras
             self._say("configuring: taking a first step")
             begin = time.monotonic()
             self._worker = opened.connect(self._answered.trigger)

@@ -37,8 +37,7 @@ class SimRobot(RobotNode):
     never drifts. `~/touched` says what the robot runs into: an object's name, "wall", or an empty text.
 
     Raises:
-        StartError: nothing can be rendered here (the message names the missing package), unknown parameters,
-        or a
+        StartError: nothing can be rendered here (the message names the missing package), unknown parameters, or a
             node of the same name.
     """
 

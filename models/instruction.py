@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from .configuration import PolicyConfig
 from .modeling import EncodedInstruction, VLAModel
 from .prompt import EncodedPrompt, check_instruction, check_special_tokens, encode_prompts, parse_prompt
-from .text import encode, pad_rows
+from .text import encode
 
 
 class InstructionEncoder:
@@ -76,16 +75,3 @@ class InstructionEncoder:
             ValueError: an instruction is empty or holds a special token.
         """
         return encode_prompts(self._parts, instructions, self.tokenizer)
-
-
-def encode_answers(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> tuple[Tensor, list[int]]:
-    """Tokens of answers, int64 (b, longest) right-padded with 0, and how many each has.
-
-    Raises:
-        ValueError: an answer has no token.
-    """
-    rows = [list(tokenizer(answer, add_special_tokens=False)["input_ids"]) for answer in answers]
-    for answer, row in zip(answers, rows, strict=True):
-        if not row:
-            raise ValueError(f"answer {answer!r} has no token")
-    return pad_rows(rows, 0), [len(row) for row in rows]

@@ -31,7 +31,7 @@ class FullSizeDriver:
     def __init__(self, policy: VLAPolicy) -> None:
         self._policy = policy
         action = SimpleNamespace(limits=LIMITS, continuous=policy.config.action.continuous)
-        self.config = SimpleNamespace(dt=policy.config.dt, action=action)
+        self.config = SimpleNamespace(dt=policy.config.dt, cameras=policy.config.cameras, action=action)
 
     def reset(self) -> None:
         """Forget the history."""

@@ -176,7 +176,7 @@ class DriveController:
         self._expect_nothing()
         self._halt("no instruction")
 
-    def set_instruction(self, text: str, now: float, steady: float) -> int:
+    def set_instruction(self, text: str) -> int:
         """Follow `text` from now on; empty (or blank): none, the command is zero. So it is for one that is too long.
 
         The old plan is dropped at once. Each call counts, also with the same words: it ends `done`, it gives
@@ -184,8 +184,6 @@ class DriveController:
 
         Args:
             text: the sentence, of at most `MAX_INSTRUCTION` characters; blanks at its ends do not count.
-            now: s, clock of the frames.
-            steady: s, steady clock.
 
         Returns:
             The number that plans for it must carry.

@@ -64,7 +64,9 @@ class PlannedPath:
         x, y, yaw = self._x - pose.x, self._y - pose.y, self._yaw - pose.yaw
         away = x**2 + y**2 + (ARM * yaw) ** 2
         nearest = int(away.argmin())
-        if 0 < nearest == len(away) - 1:
+        on_time = int(np.abs(self._times - elapsed).argmin())
+        # A path may come back to where it was: its end is not reached while the robot is where the clock has it.
+        if 0 < nearest == len(away) - 1 and away[on_time] > away[nearest] + TOLERANCE**2:
             return None
         near = np.flatnonzero(away <= away[nearest] + TOLERANCE**2)
         driven = self._times[near[np.abs(self._times[near] - elapsed).argmin()]]

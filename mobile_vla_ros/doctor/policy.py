@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mobile_vla_models import MemoryShortageError, MobileVLAError
 
-from ..drivable import cameras_of
 from .finding import Finding, error, ok
 from .sizes import size_text
 
@@ -55,4 +54,4 @@ def check_policy(path: Path, device: str, engine: str) -> tuple[list[Finding], W
         return [error(name, f"does not load: {type(failed).__name__}: {failed}", advice)], None
     size, left = size_text(weight_bytes(policy.model)), available_memory(policy.model.device)
     found = f"{policy.engine.describe()}; weights {size}; {policy.golden_difference}; then free: {left}"
-    return [ok(name, found)], Wants(float(policy.config.dt), cameras_of(policy.config))
+    return [ok(name, found)], Wants(float(policy.config.dt), policy.config.cameras)

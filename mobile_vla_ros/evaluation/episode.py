@@ -119,7 +119,7 @@ def run_episode(
     pilot = Pilot(policy, dt, limits, latency)
     with closing(World(scene)) as world:
         referee = Referee(world, task, instruction, latency, time_limit)
-        pilot.instruct(instruction, 0)
+        pilot.instruct(instruction)
         tick = 0
         while True:
             if tick % FRAME_TICKS == 0 and pilot.wants(tick):

@@ -12,9 +12,8 @@ from mobile_vla_models.evaluation.threads import one_thread
 from mobile_vla_models.hashing import sha256_of
 from mobile_vla_models.policy_directory import WEIGHTS
 
-from .closed_loop import DEFAULT_LATENCY, ClosedLoop, evaluate
+from .closed_loop import ClosedLoop, evaluate
 from .compare import PairedOutcomes, compare_with_node, is_within
-from .conditions import CONDITIONS
 from .node_series import NodeSeries
 from .series import Opening
 from .swap import SwapPair, swap_test
@@ -33,11 +32,11 @@ class Driving:
         workers: processes.
     """
 
-    episodes: int = 100
-    swap_pairs: int = 30
-    conditions: tuple[str, ...] = tuple(CONDITIONS)
-    latency: float = DEFAULT_LATENCY
-    workers: int = 1
+    episodes: int
+    swap_pairs: int
+    conditions: tuple[str, ...]
+    latency: float
+    workers: int
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def judge(commands: Sequence[Command], expected: Expected, window: Window, withi
         failures = _rate(after, window, rules) + _unless(drove_on, f"it did not drive on, but at {slowest:.3f} m/s")
         return Verdict(None, tuple(out), failures)
     if expected is Expected.NEW_PLAN:
-        return Verdict(*_fading(after, window, within, rules, out), _rate(after, window, rules))
+        return Verdict(*_fading(after, window, within, out), _rate(after, window, rules))
     if expected in _STILL:
         out += _moving(after)
         return Verdict(None, tuple(out), _rate(after, window, rules))
@@ -158,7 +158,7 @@ def _rate(after: Sequence[Command], window: Window, rules: Rules) -> tuple[str, 
 
 
 def _fading(
-    after: Sequence[Command], window: Window, within: float, rules: Rules, out: list[str]
+    after: Sequence[Command], window: Window, within: float, out: list[str]
 ) -> tuple[float | None, tuple[str, ...]]:
     """When the last command that turns left, as the old plan did, had gone; the new one turns right."""
     turning = [command for command in after if command.angular_z > 0.0]

@@ -46,7 +46,7 @@ class FaultyPolicy:
         fault: what goes wrong from the next step on, one of `FAULTS`; empty: nothing.
     """
 
-    config = SimpleNamespace(dt=DT, action=SimpleNamespace(limits=LIMITS, continuous=CONTINUOUS))
+    config = SimpleNamespace(dt=DT, cameras=("camera",), action=SimpleNamespace(limits=LIMITS, continuous=CONTINUOUS))
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.fault = ""

@@ -82,9 +82,8 @@ class World:
         self.gap = TICK
         self._jumps = 0.0  # s, that the clock is to jump at the next tick
         self._asked = 0  # how often the policy was asked anew; what it was asked for before does not count
-        self._due: deque[tuple[float, int, Answer]] = (
-            deque()
-        )  # s, steady, when an answer is there; what it was asked for
+        # s, steady, when an answer is there; what it was asked for.
+        self._due: deque[tuple[float, int, Answer]] = deque()
         self._answered = threading.Event()
         self._start()
 
@@ -120,7 +119,7 @@ class World:
 
     def instruct(self, text: str) -> None:
         """Give an instruction."""
-        self.controller.set_instruction(text, self.now, self.steady)
+        self.controller.set_instruction(text)
         self.failed = False
         self._ask_anew()
 

@@ -16,7 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from ..control import ActionRange, Limits
-from ..drivable import camera_topics, cameras_of
+from ..drivable import camera_topics
 from ..inference import Answer, Failure, Planned, Request
 from ..loading import Loaded, declare_policy, load
 from ..node_process import RobotNode, run
@@ -62,7 +62,7 @@ class PolicyServer(RobotNode):
         self.refuse_second_instance(created)
         answered = self.create_guard_condition(self._publish_answers)
         self._worker = loaded.connect(answered.trigger)
-        self._cameras = cameras_of(loaded.config)
+        self._cameras = loaded.config.cameras
         self._frames: dict[str, dict[int, Image | CompressedImage]] = {camera: {} for camera in self._cameras}
         # Whose frames have not all come, and since when that is so: s, time.monotonic().
         self._pending: tuple[Asked, float] | None = None

@@ -39,10 +39,9 @@ class Pilot:
         self._instruction = 0
         policy.reset()
 
-    def instruct(self, sentence: str, tick: int) -> None:
-        """Follow a sentence from control tick `tick` on."""
-        now = tick / CONTROL_HZ
-        self._instruction = self._controller.set_instruction(sentence, now, now)
+    def instruct(self, sentence: str) -> None:
+        """Follow a sentence from now on."""
+        self._instruction = self._controller.set_instruction(sentence)
         self._pending.clear()
 
     def wants(self, tick: int) -> bool:

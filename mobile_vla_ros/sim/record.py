@@ -229,7 +229,7 @@ class _Driver:
         latency = int(self._rng.integers(LATENCY_TICKS)) / CONTROL_HZ
         pilot = Pilot(policy, policy.config.dt, base_limits(policy.config), latency)
         takeover = Takeover(pilot, self._scene, task.target, self._rng)
-        takeover.instruct(task.instruction, self._tick)
+        takeover.instruct(task.instruction)
         return takeover
 
     def _sees(self, target: str | None) -> bool:

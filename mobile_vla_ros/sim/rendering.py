@@ -18,7 +18,7 @@ _MAX_GEOMS = 200
 _shared_context: Any = None
 
 
-def _make_current(mujoco: Any) -> None:
+def _make_current() -> None:
     """Make the process's OpenGL context current, creating it at first.
 
     Raises:
@@ -46,7 +46,7 @@ class OffscreenRenderer:
         """
         self._mujoco: Any = load_mujoco()
         self._model = model
-        _make_current(self._mujoco)
+        _make_current()
         self._context = self._mujoco.MjrContext(model, _FONT_SCALE)
         self._scene = self._mujoco.MjvScene(model, _MAX_GEOMS)
         self._options = self._mujoco.MjvOption()
@@ -69,14 +69,14 @@ class OffscreenRenderer:
 
     def close(self) -> None:
         """Free what this model holds; the shared context stays."""
-        _make_current(self._mujoco)
+        _make_current()
         self._context.free()
 
     def _render(
         self, data: Any, camera: str, width: int, height: int, hidden_group: int, segment: bool
     ) -> NDArray[np.uint8]:
         mujoco = self._mujoco
-        _make_current(mujoco)
+        _make_current()
         # The GL context is shared: another world may have bound its own buffer.
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         for group in range(mujoco.mjNGROUP):

@@ -41,10 +41,10 @@ class Takeover:
         self._expert_until = 0
         self._stands_since: int | None = None
 
-    def instruct(self, sentence: str, tick: int) -> None:
-        """Give the policy its sentence, at control tick `tick`."""
+    def instruct(self, sentence: str) -> None:
+        """Give the policy its sentence."""
         self._instruction = sentence
-        self._pilot.instruct(sentence, tick)
+        self._pilot.instruct(sentence)
 
     def look(self, rgb: NDArray[np.uint8], tick: int) -> None:
         """Show the policy the frame of this tick, uint8 (h, w, 3); it sees the expert's driving too."""
@@ -66,7 +66,7 @@ class Takeover:
             return expert
         if self._stands_too_long(tick, wanted, expert) or self._too_near(pose):
             if answer.state is DriveState.DONE:
-                self._pilot.instruct(self._instruction, tick)
+                self._pilot.instruct(self._instruction)
             self._stands_since = None
             self._expert_until = tick + round(self._rng.uniform(*TURNS) * CONTROL_HZ)
             return expert

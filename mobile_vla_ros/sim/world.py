@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,18 +25,8 @@ TOP_VIEW_MARGIN = 1.06
 TOP_VIEW_SIZE = 480  # pixels a side
 FLOOR_LABEL, WALL_LABEL = 254, 255
 ROBOT_GROUP = 4  # geoms that the robot's own camera does not see
+CONE_SIDES = 24
 CEILING_GROUP = 5  # geoms that the view from above does not see
-
-
-@dataclass(frozen=True)
-class SimConfig:
-    """How the simulated robot is built.
-
-    Attributes:
-        drive: accelerations, delay and command timeout of the base.
-    """
-
-    drive: DriveConfig = field(default_factory=DriveConfig)
 
 
 @dataclass(frozen=True)
@@ -60,20 +50,19 @@ class World:
         touched: what the robot ran into during the last `step`: an object's name, "wall", or None.
     """
 
-    def __init__(self, scene: Scene, *, seed: int = 0, config: SimConfig = SimConfig()) -> None:
+    def __init__(self, scene: Scene, *, seed: int = 0) -> None:
         """Build the room and the renderer.
 
         Args:
             scene: what is in the room.
             seed: of the textures' grain.
-            config: of the robot.
 
         Raises:
             RendererError: the library for offscreen rendering is missing; the message names its package.
         """
         self._mujoco: Any = load_mujoco()
         self.scene = scene
-        self.drive = DiffDrive(scene.start_pose, config.drive)
+        self.drive = DiffDrive(scene.start_pose, DriveConfig())
         self.touched: str | None = None
         self._ticks = 0
         self._model, self._labels = _build(self._mujoco, scene, np.random.default_rng(seed))
@@ -289,10 +278,10 @@ def _add_object(mujoco: Any, spec: Any, item: SceneObject) -> None:
         raise ValueError(f"shape {item.shape!r} is not known")
 
 
-def _cone(radius: float, height: float, sides: int = 24) -> NDArray[np.float64]:
+def _cone(radius: float, height: float) -> NDArray[np.float64]:
     """Corner points of a cone with its base at z 0; MuJoCo takes their convex hull."""
-    angles = np.linspace(0.0, math.tau, sides, endpoint=False)
-    base = np.stack([radius * np.cos(angles), radius * np.sin(angles), np.zeros(sides)], axis=1)
+    angles = np.linspace(0.0, math.tau, CONE_SIDES, endpoint=False)
+    base = np.stack([radius * np.cos(angles), radius * np.sin(angles), np.zeros(CONE_SIDES)], axis=1)
     return np.concatenate([base, [[0.0, 0.0, height]]])
 
 

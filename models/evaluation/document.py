@@ -9,8 +9,6 @@ from .figures import Figure
 from .offline import Offline
 from .sensitivity import Sensitivity
 
-Ends = tuple[float, float] | None
-
 
 def offline_document(offline: Offline) -> dict[str, Any]:
     """Everything but the points of the scatter plot; None where something is not known."""

@@ -88,7 +88,7 @@ class VisionLanguageBatch:
     Attributes:
         pictures: uint8 (b, c, s, s, 3), in the order of their places in the prompt.
         prompt: of b questions; it holds places of c of the policy's cameras, and the answer's place is `{action}`.
-        answer: int64 (b, n), tokens as `encode_answers` gives them.
+        answer: int64 (b, n), tokens of the answers without special ones, padded at their right with 0.
         lengths: how many tokens each answer has; the longest has n.
     """
 

@@ -67,7 +67,7 @@ class Loop:
 
     def say(self, text: str) -> int:
         self.waiting = None
-        return self.controller.set_instruction(text, self.now, self.steady)
+        return self.controller.set_instruction(text)
 
     def emergency_stop(self, reason: str) -> None:
         self.controller.arming.stop(reason)

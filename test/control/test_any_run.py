@@ -50,7 +50,7 @@ def test_whatever_numbers_come_in_what_goes_out_is_finite_and_within_the_limits(
     controller = DriveController(LIMITS, config, RANGE, Arming(timeout))
     controller.arming.press(False, 0.0)
     controller.arm(0.0, 0.0)
-    controller.set_instruction("go", 0.0, 0.0)
+    controller.set_instruction("go")
     for event, a, b, c in events:
         if event == "frame":
             controller.on_frame(a, b, c)
@@ -58,7 +58,7 @@ def test_whatever_numbers_come_in_what_goes_out_is_finite_and_within_the_limits(
             velocity = np.array([[a, b]] * ROWS)
             controller.accept(ActionPlan(b, DT, velocity, np.full(ROWS, c), controller.instruction_id), b, c)
         elif event == "instruction":
-            controller.set_instruction("go" if a > 0 else "", b, c)
+            controller.set_instruction("go" if a > 0 else "")
         elif event == "refuse":
             controller.refuse_frame("bad", b)
         elif event == "fail":
@@ -255,7 +255,7 @@ def test_a_dead_camera_is_zero_within_its_timeout_and_one_period(hz: float, faul
     config = ControllerConfig(dt=DT, control_hz=hz)
     controller = DriveController(LIMITS, config, RANGE)
     controller.arm(0.0, 0.0)
-    number = controller.set_instruction("go", 0.0, 0.0)
+    number = controller.set_instruction("go")
     controller.on_frame(fault, fault, fault)
     controller.accept(make_plan(fault, number), fault, fault)
     for tick in range(round(2.0 * hz)):

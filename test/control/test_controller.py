@@ -203,7 +203,7 @@ def test_a_plan_that_is_used_up_ramps_to_zero_and_is_not_held() -> None:
     stamp = loop.now
     controller = DriveController(LIMITS, ControllerConfig(dt=DT, policy_timeout=10.0), RANGE)
     controller.arm(stamp, 0.0)
-    number = controller.set_instruction("go", loop.now, loop.steady)
+    number = controller.set_instruction("go")
     controller.accept(make_plan(stamp, number), stamp, 0.0)
     commands = []
     for tick in range(40):

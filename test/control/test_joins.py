@@ -68,7 +68,7 @@ class Checked:
         config = ControllerConfig(dt=DT, policy_timeout=drive.policy_timeout)
         self.controller = DriveController(drive.limits, config, ActionRange.unbounded())
         self.controller.arm(0.0, 0.0)
-        self.instruction_id = self.controller.set_instruction("go", 0.0, 0.0)
+        self.instruction_id = self.controller.set_instruction("go")
         self.commands: list[Velocity] = []
         own = drive.limits
         self._axes = (
@@ -217,7 +217,7 @@ def test_a_new_plan_takes_over_within_the_blend_time() -> None:
     loose = Limits(-9.0, 9.0, 9.0, 1e6, 1e6, 1e9, 1e9)
     controller = DriveController(loose, ControllerConfig(dt=DT, blend_time=0.1), RANGE)
     controller.arm(0.0, 0.0)
-    number = controller.set_instruction("go", 0.0, 0.0)
+    number = controller.set_instruction("go")
     controller.accept(make_plan(0.0, number, (1.0, 0.0)), 0.0, 0.0)
     controller.command(0.0, 0.0)
     controller.command(0.01, 0.01)

@@ -64,7 +64,7 @@ class Loop:
 def driving() -> Loop:
     loop = Loop()
     loop.run(0.3)
-    loop.controller.set_instruction("go", loop.now, loop.steady)
+    loop.controller.set_instruction("go")
     assert loop.run(2.0)[-1].state is DriveState.DRIVING
     return loop
 

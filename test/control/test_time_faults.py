@@ -85,7 +85,7 @@ def test_an_answer_to_a_frame_of_before_the_clock_jumped_back_is_void() -> None:
     config = ControllerConfig(dt=0.2)
     controller = DriveController(LIMITS, config, RANGE)
     assert controller.arm(1000.0, 0.0) is None
-    number = controller.set_instruction("go on", 1000.0, 0.0)
+    number = controller.set_instruction("go on")
     assert controller.on_frame(1000.05, 1000.05, 0.05)
     plans = [1000.05]
     for tick in range(1, 40):

@@ -17,7 +17,7 @@ from mobile_vla_ros.policy_node import PolicyNode
 
 
 class TwoCameraPolicy(FaultyPolicy):
-    config = SimpleNamespace(**vars(FaultyPolicy.config), cameras=("front", "hand"))
+    config = SimpleNamespace(**{**vars(FaultyPolicy.config), "cameras": ("front", "hand")})
 
     def step(
         self,

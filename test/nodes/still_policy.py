@@ -11,7 +11,7 @@ from mobile_vla_ros.faults.policy import CONTINUOUS, DT, LIMITS
 
 
 class StillPolicy:
-    config = SimpleNamespace(dt=DT, action=SimpleNamespace(limits=LIMITS, continuous=CONTINUOUS))
+    config = SimpleNamespace(dt=DT, cameras=("camera",), action=SimpleNamespace(limits=LIMITS, continuous=CONTINUOUS))
 
     def reset(self) -> None:
         pass

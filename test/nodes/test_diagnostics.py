@@ -50,7 +50,7 @@ def test_what_is_commanded_and_what_the_watchdogs_saw() -> None:
     limits = Limits(0.0, 0.5, 1.0, 1.0, 3.0, 10.0, 30.0)
     controller = DriveController(limits, ControllerConfig(dt=0.2), ActionRange.unbounded())
     controller.arm(5.0, 5.0)
-    controller.set_instruction("go to the red box", 5.0, 5.0)
+    controller.set_instruction("go to the red box")
     status = control_status(
         "/policy_node",
         controller,

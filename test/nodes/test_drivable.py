@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from still_policy import StillPolicy
 
-from mobile_vla_ros.drivable import base_limits, cameras_of, load_for_base
+from mobile_vla_ros.drivable import base_limits, load_for_base
 
 
 def config(**changes: Any) -> Any:
@@ -19,11 +19,6 @@ def test_a_base_is_driven_by_any_number_of_cameras_but_by_no_state() -> None:
     base_limits(config(cameras=("front", "hand")))
     with pytest.raises(ValueError, match=r"the policy takes the state \['arm'\]: pictures are all there is"):
         base_limits(config(state=(SimpleNamespace(name="arm"),)))
-
-
-def test_cameras_come_in_the_order_of_the_policy() -> None:
-    assert cameras_of(config(cameras=("hand", "front"))) == ("hand", "front")
-    assert cameras_of(StillPolicy.config) == ("camera",)
 
 
 def test_the_simulated_robot_has_one_camera(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

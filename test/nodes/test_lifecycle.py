@@ -270,7 +270,7 @@ def test_the_limits_are_those_of_the_policy_of_the_moment(node: PolicyNode, open
     assert node.trigger_deactivate() is SUCCESS
     assert node.trigger_cleanup() is SUCCESS
     action = SimpleNamespace(limits=replace(LIMITS, linear_x_max=faster), continuous=CONTINUOUS)
-    opener.policy.config = SimpleNamespace(dt=DT, action=action)
+    opener.policy.config = SimpleNamespace(dt=DT, cameras=("camera",), action=action)
     assert node.trigger_configure() is SUCCESS
     assert node.get_parameter("limits.linear_x_max").value == faster
     assert node.get_parameter("limits.angular_z_max").value == 0.5  # tightened by hand
@@ -366,7 +366,7 @@ def test_a_zero_leaves_also_when_what_decides_is_broken(node: PolicyNode, monkey
 
 
 class TwoCameras(StillPolicy):
-    config = SimpleNamespace(**vars(StillPolicy.config), cameras=("front", "hand"))
+    config = SimpleNamespace(**{**vars(StillPolicy.config), "cameras": ("front", "hand")})
 
 
 def camera_topics(node: PolicyNode) -> list[str]:

@@ -83,9 +83,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
+    begin = time.monotonic()
     while not condition():
-        assert time.monotonic() < end
+        assert time.monotonic() - begin < PATIENCE
 
 
 def state(wanted: str) -> bool:

@@ -39,7 +39,7 @@ def run(
 ) -> list[Velocity]:
     """The commands of a robot that stays at one pose."""
     takeover = Takeover(Pilot(policy, 0.2, LIMITS, 0.1), scene, None, np.random.default_rng(0))
-    takeover.instruct("go on", 0)
+    takeover.instruct("go on")
     commands = []
     for tick in range(round(seconds * CONTROL_HZ)):
         if tick % 2 == 0:

@@ -174,7 +174,7 @@ def motion_flags(motions: dict[str, Motion], summary: MotionSummary, limits_give
                 "controller, or use a policy with action bins.",
             )
         )
-    flags += _one_sided(motions, summary)
+    flags += _one_sided(summary)
     stand, ending = summary.stand_median_s, share(summary.ends_standing, count)
     if ending < ENDS_STANDING:
         flags.append(
@@ -199,7 +199,7 @@ def motion_flags(motions: dict[str, Motion], summary: MotionSummary, limits_give
     return flags
 
 
-def _one_sided(motions: dict[str, Motion], summary: MotionSummary) -> list[Flag]:
+def _one_sided(summary: MotionSummary) -> list[Flag]:
     if summary.left_share is None:
         return []
     side, part = ("left", summary.left_share) if summary.left_share >= 0.5 else ("right", 1 - summary.left_share)
