@@ -151,12 +151,13 @@ class InferenceWorker:
         """What has been answered since the last call, oldest first."""
         return drained(self._answers)
 
-    def close(self, timeout: float) -> None:
-        """End the thread; one stuck in the policy is left behind after `timeout` s (it is a daemon)."""
+    def close(self, timeout: float) -> bool:
+        """End the thread; whether it has ended within `timeout` s: one stuck in the policy is left behind, a daemon."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         try:

@@ -40,8 +40,8 @@ class Worker(Protocol):
     def answers(self) -> list[Answer]:
         """What has been answered since the last call, oldest first."""
 
-    def close(self, timeout: float) -> None:
-        """End it, within s."""
+    def close(self, timeout: float) -> bool:
+        """End it; whether it has ended within `timeout` s."""
 
 
 class Opened(Protocol):
@@ -119,14 +119,32 @@ def give_back_memory() -> None:
         give_back()
 
 
-def declare_policy(node: Node) -> tuple[str, str, str, str, int]:
-    """Declare the parameters that say what to load; the first arguments of `load`.
+@dataclass(frozen=True)
+class PolicySource:
+    """Where a policy is, and how it is to be run.
+
+    Attributes:
+        directory: of the policy; empty: not said.
+        device: torch device.
+        dtype, engine: see `VLAPolicy.from_pretrained`.
+        threads: that compute it on the CPU; 0: the fastest number that leaves a core free.
+    """
+
+    directory: str
+    device: str
+    dtype: str
+    engine: str
+    threads: int
+
+
+def declare_policy(node: Node) -> PolicySource:
+    """Declare the parameters that say what to load.
 
     Raises:
         rclpy.exceptions.ParameterException: wrong type or out of range; the message names the parameter.
         StartError: none of the choices.
     """
-    return (
+    return PolicySource(
         declare(node, "policy", "", "policy directory"),
         declare(node, "device", "cpu", "torch device that runs the policy, such as cpu or cuda"),
         declare(
@@ -153,20 +171,17 @@ def declare_policy(node: Node) -> tuple[str, str, str, str, int]:
     )
 
 
-def load(directory: str, device: str, dtype: str, engine: str, threads: int, doing: Callable[[str], None]) -> Loaded:
+def load(source: PolicySource, doing: Callable[[str], None]) -> Loaded:
     """Load the policy that a robot is to follow.
 
     Args:
-        directory: of the policy.
-        device: torch device.
-        dtype: see `VLAPolicy.from_pretrained`.
-        engine: see `VLAPolicy.from_pretrained`.
-        threads: that compute it on the CPU; 0: the fastest number that leaves a core free.
+        source: where it is.
         doing: is called with what is being done, at each of its steps.
 
     Raises:
         StartError: it cannot be loaded, or cannot drive this robot.
     """
+    directory, device, dtype, engine = source.directory, source.device, source.dtype, source.engine
     if not directory:
         raise StartError("parameter policy is empty: expected the path of a policy directory")
     doing("importing torch")
@@ -176,20 +191,20 @@ def load(directory: str, device: str, dtype: str, engine: str, threads: int, doi
         from mobile_vla_models.hashing import sha256_of
     except ImportError as error:
         raise StartError(f"the policy needs the Python package {error.name}, which is not installed") from error
-    chosen = use_threads(threads)
+    threads = use_threads(source.threads)
     try:
         doing(f"loading {directory} and checking its golden vectors")
         policy = VLAPolicy.from_pretrained(directory, device=device, dtype=dtype, engine=engine)
         base_limits(policy.config)
         # What it is, and what it answers: that says as much as its weights, and is read in a moment.
         identity = sha256_of(*(Path(directory) / name for name in ("config.json", "golden.safetensors")))
-        if not threads and engine == "torch" and device == "cpu":
+        if not source.threads and engine == "torch" and device == "cpu":
             doing("choosing how many threads compute it")
-            chosen = measure_threads(lambda: policy.warm_up([WARM_UP_INSTRUCTION])) or chosen
+            threads = measure_threads(lambda: policy.warm_up([WARM_UP_INSTRUCTION])) or threads
     except (PolicyDirectoryError, MemoryShortageError, OSError) as error:
         raise StartError(str(error)) from error
     except ValueError as error:
         raise StartError(f"policy {directory} cannot drive this robot: {error}") from error
     except RuntimeError as error:  # torch: no such device, out of memory
         raise StartError(f"policy {directory} does not load on device {device} as {dtype}: {error}") from error
-    return Loaded(policy, identity, f"{policy.engine.describe()}; {policy.golden_difference}; {chosen}")
+    return Loaded(policy, identity, f"{policy.engine.describe()}; {policy.golden_difference}; {threads}")

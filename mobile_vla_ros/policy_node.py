@@ -227,15 +227,8 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             remote = self._link.open()
             self.get_logger().info(f"policy {remote.description}")
             return remote
-        loaded = load(
-            settings.policy,
-            settings.device,
-            settings.dtype,
-            settings.engine,
-            settings.threads,
-            lambda doing: self._say(f"configuring: {doing}"),
-        )
-        self.get_logger().info(f"policy {settings.policy}: {loaded.description}")
+        loaded = load(settings.policy, lambda doing: self._say(f"configuring: {doing}"))
+        self.get_logger().info(f"policy {settings.policy.directory}: {loaded.description}")
         return loaded
 
     def _activate(self, state: LifecycleState) -> None:
@@ -284,8 +277,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         if black_box is not None:
             ended &= black_box.close(WRITE_TIMEOUT)
         if worker is not None:
-            worker.close(CLOSE_TIMEOUT)
-            ended &= not worker.alive
+            ended &= worker.close(CLOSE_TIMEOUT)
             del worker  # the last that has the policy
             if not self._closing:
                 give_back_memory()

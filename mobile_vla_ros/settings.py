@@ -71,24 +71,27 @@ class Settings:
         StartError: an unknown parameter, none of the choices, or a path that is not absolute.
 
     Attributes:
-        policy, policy_server, device, dtype, engine, threads, image_transport, camera_tolerance, stamped, base_frame,
-            autostart, arm_on_activate, control_hz, emergency_stop_timeout, odometry_timeout, reproject, robot_width,
-            black_box_folder, black_box_seconds, black_box_megabytes: as `ros2 param describe` says; they do not change.
+        policy: what to load, where `policy_server` is empty.
+        policy_server, image_transport, camera_tolerance, stamped, base_frame, autostart, arm_on_activate, control_hz,
+            emergency_stop_timeout, odometry_timeout, reproject, robot_width, black_box_folder, black_box_seconds,
+            black_box_megabytes: as `ros2 param describe` says; they do not change.
         camera: that takes the overlay's picture.
     """
 
     def __init__(self, node: Node, may_move: Callable[[], bool]) -> None:
         self._node, self._may_move = node, may_move
         self._own: Limits | None = None  # the policy's
-        self.policy, self.device, self.dtype, self.engine, self.threads = declare_policy(node)
+        self.policy = declare_policy(node)
         self.policy_server = declare(
             node,
             "policy_server",
             "",
             "name of a policy_server that runs the policy, such as /policy_server; empty: none",
         )
-        if self.policy and self.policy_server:
-            raise StartError(f"policy {self.policy} and policy_server {self.policy_server}: expected one of them")
+        if self.policy.directory and self.policy_server:
+            raise StartError(
+                f"policy {self.policy.directory} and policy_server {self.policy_server}: expected one of them"
+            )
         self.image_transport = declare(
             node,
             "image_transport",

@@ -98,9 +98,10 @@ class RemoteWorker:
         """What has been answered since the last call, oldest first."""
         return drained(self._answers)
 
-    def close(self, timeout: float) -> None:
-        """Take no answers any more."""
+    def close(self, timeout: float) -> bool:
+        """Take no answers any more, at once."""
         self.alive = False
+        return True
 
     def hear(self, offer: Offer) -> bool:
         """Note what the server has now; whether it is the policy that the controller is made for."""

@@ -46,7 +46,7 @@ class PolicyServer(RobotNode):
     def __init__(self, open_policy: Callable[[], Loaded] | None = None) -> None:
         super().__init__("policy_server")
         created = time.monotonic()
-        chosen = declare_policy(self)
+        source = declare_policy(self)
         transport = declare(
             self,
             "image_transport",
@@ -57,7 +57,7 @@ class PolicyServer(RobotNode):
         refuse_unknown(self, later=(QOS,))
         self.claim_name()
         self._session = secrets.token_hex(8)
-        loaded = open_policy() if open_policy is not None else load(*chosen, self._log)
+        loaded = open_policy() if open_policy is not None else load(source, self._log)
         self._loaded = loaded
         self.refuse_second_instance(created)
         answered = self.create_guard_condition(self._publish_answers)
@@ -87,8 +87,7 @@ class PolicyServer(RobotNode):
 
     def close(self) -> bool:
         """End the worker."""
-        self._worker.close(CLOSE_TIMEOUT)
-        return not self._worker.alive
+        return self._worker.close(CLOSE_TIMEOUT)
 
     def _log(self, doing: str) -> None:
         self.get_logger().info(doing)
