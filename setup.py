@@ -71,8 +71,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "mobile-vla = mobile_vla_ros.cli:main",
-            "policy_node = mobile_vla_ros.policy_node:main",
+            "mobile-vla = mobile_vla_ros.cli.program:main",
+            "policy_node = mobile_vla_ros.policy_node.node:main",
             "policy_server = mobile_vla_ros.remote.server:main",
             "sim_robot = mobile_vla_ros.sim_robot:main",
         ],

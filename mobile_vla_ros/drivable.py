@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,11 +32,6 @@ def base_limits(config: PolicyConfig) -> Limits:
         names = [dimension.name for dimension in config.state]
         raise ValueError(f"the policy takes the state {names}: pictures are all there is")
     return Limits.of(action.limits)
-
-
-def camera_topics(cameras: Sequence[str]) -> tuple[str, ...]:
-    """Their topics, without `/compressed`: `camera/image_raw` of a single one, `camera/NAME/image_raw` of several."""
-    return tuple(f"camera/{name}/image_raw" for name in cameras) if len(cameras) > 1 else ("camera/image_raw",)
 
 
 def load_for_base(directory: Path, engine: str = "torch", device: str = "cpu", threads: int | None = None) -> VLAPolicy:

@@ -7,11 +7,18 @@ import array
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from mobile_vla_models.images import ImageError, check, digest, to_rgb
 
+from .camera_topics import COMPRESSED
+
 __all__ = ["ImageError", "check", "digest", "to_image", "to_rgb"]
+
+
+def camera_messages(transport: str) -> tuple[type[Image | CompressedImage], str]:
+    """What a camera's frames are, raw or compressed, and what their topic has at its end."""
+    return (CompressedImage, COMPRESSED) if transport == "compressed" else (Image, "")
 
 
 def to_image(rgb: NDArray[np.uint8], stamp: Time, frame_id: str) -> Image:

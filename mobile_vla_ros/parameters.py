@@ -7,7 +7,7 @@ from typing import TypeVar
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from .node_process import StartError
+from .robot_node import StartError
 
 QOS = "qos_overrides."  # what the parameters of QoS overrides begin with; rclpy declares them with their topic
 Value = TypeVar("Value", bool, int, float, str)

@@ -10,21 +10,20 @@ import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # the only place it has on Humble
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 from .images import to_image
-from .node_process import RobotNode, StartError, run
 from .parameters import declare, refuse_unknown
+from .qos import LATCHED
+from .robot_node import RobotNode, StartError, run
 from .sim.gl import RendererError
 from .sim.scene import sample_scene
 from .sim.world import PHYSICS_PERIOD, World
 
 CAMERA_FRAME, ODOM_FRAME, BASE_FRAME = "camera_optical_frame", "odom", "base_link"
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 WAKE_PERIOD = 0.01  # s of real time between two looks at how far the simulation should be
 MOST_AT_ONCE = 0.05  # simulated s that one look may advance, so that commands are taken in meanwhile
 LATE = 0.2  # s of real time behind which the simulation gives up catching up

@@ -17,9 +17,9 @@ from mobile_vla_models.benchmark.policy.full_size import full_size_policy
 from mobile_vla_models.engine.threads import use_threads
 
 from ..control import Limits
-from ..loading import Loaded
-from ..node_process import run
-from ..policy_node import PolicyNode
+from ..inference.loading import Loaded
+from ..policy_node.node import PolicyNode
+from ..robot_node import run
 
 LIMITS = Limits(0.0, 0.5, 1.0, 1.0, 3.0, 10.0, 30.0)
 ROWS = 64  # of a plan: longer than a step takes on a slow machine

@@ -16,8 +16,8 @@ from typing import Any
 from mobile_vla_models.benchmark.policy.opened import BenchmarkError
 from mobile_vla_models.benchmark.policy.pictures import INSTRUCTION
 
-from ..demo.dds import free_domain, use_domain
-from ..demo.process import NodeProcess, node_process
+from ..bringup.domain import free_domain, use_domain
+from ..bringup.process import NodeProcess, node_process
 from .figures import Figures, PeriodError, period_error
 from .listener import Listener
 
@@ -107,7 +107,7 @@ def measure_node(name: str, module: Sequence[str], parameters: Mapping[str, obje
         setting: how it is to run.
 
     Raises:
-        DemoError: a process died.
+        BringUpError: a process died.
         BenchmarkError: the node does not come up, or nothing comes of it.
     """
     environment = use_domain(free_domain())
@@ -154,7 +154,7 @@ def _wait_until_driving(listener: Listener, processes: Sequence[NodeProcess]) ->
 
 
 def _listen(listener: Listener, processes: Sequence[NodeProcess], seconds: float) -> None:
-    """Take in messages; raises DemoError if a process has ended meanwhile."""
+    """Take in messages; raises BringUpError if a process has ended meanwhile."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0.0:
         listener.listen(min(left, PATIENCE))

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from ..bringup.errors import BringUpError
 from ..share import SHIPPED_POLICY, share_path
 from ..sim.gl import RendererError
 from .errors import DemoError
@@ -71,7 +72,7 @@ def main() -> None:
         if (error.name or "").startswith("mobile_vla"):
             raise
         _refuse([f"the demonstration needs the Python package {error.name}; `make demo` installs what it needs"])
-    except (DemoError, RendererError, OSError) as error:
+    except (BringUpError, RendererError, OSError) as error:
         _refuse(_reasons(error))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..bringup.errors import BringUpError
 
-class DemoError(RuntimeError):
+
+class DemoError(BringUpError):
     """The demonstration cannot begin or go on; the message says why and what can be done."""

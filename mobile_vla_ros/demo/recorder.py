@@ -8,19 +8,19 @@ import time
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from .. import images
 from ..own_node import OwnNode
+from ..qos import LATCHED
 from ..sim.base import Pose2D, Velocity
 from ..stamps import seconds
 from .recording import Drive, Frame, Motion, Recording, Said
 
 STATUS_TOPIC, TOUCHED_TOPIC = "policy_node/status", "sim_robot/touched"
 FROM_SENSOR = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Recorder:

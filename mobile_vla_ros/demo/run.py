@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from ..bringup.domain import free_domain, use_domain
+from ..bringup.process import NodeProcess, node_process
 from ..sim.scene import Scene, sample_scene
 from ..sim.task import Outcome, Task
 from ..sim.world import World
-from .dds import free_domain, use_domain
 from .errors import DemoError
 from .judge import Judge
 from .outputs import remove_outputs, write_outputs
-from .process import NodeProcess, node_process
 from .recorder import Recorder
 from .recording import Recording
 from .report import WORDS, run_table

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..drivable import camera_topics
+from ..camera_topics import camera_topics
 from ..shared_memory import left_behind
 from . import gather
 from .finding import Finding

@@ -11,9 +11,9 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 
-from ..images import ImageError, check
+from ..images import ImageError, camera_messages, check
 from ..own_node import OwnNode
 from ..stamps import seconds
 from .topics import COMPRESSED_IMAGE, IMAGE, Camera, Endpoint, Frame
@@ -72,7 +72,7 @@ def observe(
 
 def _watch(own: OwnNode, images: Sequence[str], compressed: bool, command: str, seconds: float) -> Observed:
     node = own.ros
-    kind, end_of_topic = (CompressedImage, "/compressed") if compressed else (Image, "")
+    kind, end_of_topic = camera_messages("compressed" if compressed else "raw")
     frames: dict[str, list[Frame]] = {}
     for image in images:
         topic = node.resolve_topic_name(f"{image}{end_of_topic}")

@@ -119,7 +119,7 @@ def evaluate_policy(
         DataError: an episode cannot be read, or does not fit the policy.
         ValueError: an unknown condition.
         NodeLinkError: policy_node does not come up, refuses, or falls silent.
-        DemoError: policy_node has ended.
+        BringUpError: policy_node has ended.
     """
     offline: Offline | None = None
     loop: ClosedLoop | None = None

@@ -24,9 +24,9 @@ from std_srvs.srv import Trigger
 
 from mobile_vla_models import MobileVLAError
 
+from ..bringup.domain import free_domain, use_domain
+from ..bringup.process import NodeProcess, node_process
 from ..control import DriveState
-from ..demo.dds import free_domain, use_domain
-from ..demo.process import NodeProcess, node_process
 from ..faults.bounds import Command
 from ..images import to_image
 from ..own_node import OwnNode
@@ -135,7 +135,7 @@ class NodeLink:
 
         Raises:
             NodeLinkError: in vain.
-            DemoError: it has ended.
+            BringUpError: it has ended.
         """
         self._process = process
         self._until("it is active", lambda: self._commanded, START_TIMEOUT)
@@ -192,7 +192,7 @@ class NodeLink:
         """Do nothing while the node runs and is heard.
 
         Raises:
-            DemoError: it has ended.
+            BringUpError: it has ended.
             Exception: what a callback has raised.
         """
         self._own.wait(0.0)
@@ -284,7 +284,7 @@ def open_link(opening: Opening) -> Iterator[NodeLink]:
 
     Raises:
         NodeLinkError: it does not come up; the end of its log is in the message.
-        DemoError: it has ended, or does not end when it is asked to.
+        BringUpError: it has ended, or does not end when it is asked to.
     """
     environment = use_domain(free_domain())
     parameters: dict[str, object] = {

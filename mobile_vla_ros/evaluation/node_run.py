@@ -119,7 +119,7 @@ def run_through_node(
 
     Raises:
         NodeLinkError: the node refuses, or is silent.
-        DemoError: it has ended.
+        BringUpError: it has ended.
     """
     commands: list[Command] = []
     said: list[Status] = []

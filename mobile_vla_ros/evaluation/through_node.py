@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mobile_vla_models import PolicyDirectoryError
 from mobile_vla_models.policy_directory import CONFIG, read_config
 
-from ..demo.errors import DemoError
+from ..bringup.errors import BringUpError
 from ..drivable import base_limits
 from ..sim.task import episode_rng
 from .closed_loop import DEFAULT_LATENCY, sample_series
@@ -45,7 +45,7 @@ def evaluate_through_node(opening: Opening, driving: NodeDriving, seed: int) -> 
         PolicyDirectoryError: the policy cannot be read, or drives something else than a wheeled base.
         ValueError: fewer than 2 episodes.
         NodeLinkError: the node does not come up, refuses, or falls silent.
-        DemoError: it has ended.
+        BringUpError: it has ended.
     """
     # Here and not above: everything else of an evaluation works where there is no ROS.
     from .node_link import open_link
@@ -81,7 +81,7 @@ def evaluate_through_node(opening: Opening, driving: NodeDriving, seed: int) -> 
                         after.replaced - before.replaced,
                     )
                     done.append(NodeSeries(name, tuple(runs), transport))
-    except DemoError as error:
+    except BringUpError as error:
         if len(done) < len(names):
             raise
         # What was measured is not lost with a process that is slow to end.

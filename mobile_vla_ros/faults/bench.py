@@ -18,7 +18,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
-from ..demo.dds import free_domain, use_domain
+from ..bringup.domain import free_domain, use_domain
 from ..own_node import OwnNode
 from ..shared_memory import remove_left_behind
 from ..stamps import seconds

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from ..loading import Loaded
-from ..node_process import run
-from ..policy_node import PolicyNode
+from ..inference.loading import Loaded
+from ..policy_node.node import PolicyNode
+from ..robot_node import run
 from .demands import GOOD, obey, tell_fault
 from .policy import FaultyPolicy
 

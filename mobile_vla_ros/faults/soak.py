@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..control import DriveState
-from ..machine import resident_memory
+from ..policy_node.machine import resident_memory
 from .bounds import Command, Rules, breaches
 from .oracle import Oracle
 from .policy import LIMITS, VALUES

@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image
 
 from ..control import ActionRange, Arming, Command, ControllerConfig, DriveController, PolicyStepper
 from ..images import ImageError, check
-from ..inference import Answer, Failure, InferenceWorker, Planned, Request
+from ..inference.worker import Answer, Failure, InferenceWorker, Planned, Request
 from .policy import CONTINUOUS, DT, LIMITS, FaultyPolicy
 
 TICK = 0.05  # s

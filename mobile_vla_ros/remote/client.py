@@ -14,11 +14,12 @@ import numpy as np
 from rclpy.node import Node
 from std_msgs.msg import String
 
+from ..camera_topics import heard_topics
 from ..control import ActionPlan
-from ..inference import Answer, BadFrame, Failure, Planned, Request, drained
-from ..node_process import StartError
+from ..inference.worker import Answer, BadFrame, Failure, Planned, Request, drained
+from ..qos import LATCHED, NEWEST, SEVERAL
+from ..robot_node import StartError
 from ..stamps import nanoseconds
-from ..topics import LATCHED, NEWEST, SEVERAL, heard_topics
 from .words import Answered, Asked, Offer, WordsError, decode, encode
 
 PATIENCE = 10.0  # s for the server to be found

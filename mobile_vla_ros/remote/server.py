@@ -15,14 +15,15 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
+from ..camera_topics import camera_topics, heard_topics
 from ..control import ActionRange, Limits
-from ..drivable import camera_topics
-from ..inference import Answer, Failure, Planned, Request
-from ..loading import Loaded, declare_policy, load
-from ..node_process import RobotNode, run
+from ..images import camera_messages
+from ..inference.loading import Loaded, declare_policy, load
+from ..inference.worker import Answer, Failure, Planned, Request
 from ..parameters import QOS, declare, refuse_unknown
+from ..qos import LATCHED, OVERRIDABLE, SEVERAL
+from ..robot_node import RobotNode, run
 from ..stamps import nanoseconds
-from ..topics import LATCHED, OVERRIDABLE, SEVERAL, camera_messages, heard_topics
 from .words import Answered, Asked, Offer, WordsError, decode, encode
 
 # Every frame, for any may be asked for.

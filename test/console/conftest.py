@@ -9,7 +9,7 @@ from rich.console import Console as Terminal
 
 from mobile_vla_models import VLAPolicy
 from mobile_vla_models.console import Console
-from mobile_vla_ros.camera_topic import receive_frame
+from mobile_vla_ros.cli.camera_topic import receive_frame
 from mobile_vla_ros.share import SHIPPED_POLICY, share_path
 
 PATIENCE = 30.0  # s for a frame of a topic, of a machine that is busy

@@ -20,8 +20,8 @@ from std_msgs.msg import String
 
 from mobile_vla_models import VLAPolicy
 from mobile_vla_models.console.errors import ConsoleError
-from mobile_vla_ros.camera_topic import receive_frame
-from mobile_vla_ros.demo.dds import free_domain
+from mobile_vla_ros.bringup.domain import free_domain
+from mobile_vla_ros.cli.camera_topic import receive_frame
 from mobile_vla_ros.images import to_image
 
 PATIENCE = 30.0  # s for a frame, of a machine that is busy

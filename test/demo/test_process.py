@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mobile_vla_ros.demo import process
-from mobile_vla_ros.demo.errors import DemoError
-from mobile_vla_ros.demo.process import NodeProcess, node_process
+from mobile_vla_ros.bringup import process
+from mobile_vla_ros.bringup.errors import BringUpError
+from mobile_vla_ros.bringup.process import NodeProcess, node_process
 
 POLITE = """
 import time
@@ -70,7 +70,7 @@ def test_sigint_ends_a_node(tmp_path: Path) -> None:
 def test_a_node_that_ignores_sigint_is_ended_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "GRACE", ((signal.SIGINT, 0.2), (signal.SIGTERM, 5.0)))
     with (
-        pytest.raises(DemoError, match="node went on after SIGINT and had to be ended with SIGTERM"),
+        pytest.raises(BringUpError, match="node went on after SIGINT and had to be ended with SIGTERM"),
         node(STUBBORN, tmp_path / "log") as running,
     ):
         wait_for(tmp_path / "log", "ready")
@@ -81,7 +81,7 @@ def test_a_dead_node_is_named_with_its_exit_code_and_the_end_of_its_log(tmp_path
     code = "for n in range(100):\n    print('line', n)\nraise SystemExit(3)"
     with node(code, tmp_path / "log") as running:
         os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)
-        with pytest.raises(DemoError, match=r"(?s)node ended with exit code 3.*line 99") as caught:
+        with pytest.raises(BringUpError, match=r"(?s)node ended with exit code 3.*line 99") as caught:
             running.check()
     assert "line 50" not in str(caught.value)
 
@@ -94,7 +94,7 @@ def test_an_error_in_between_ends_the_node(tmp_path: Path) -> None:
 
 def test_nothing_is_started_where_sigint_is_ignored(tmp_path: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with pytest.raises(DemoError, match="SIGINT is ignored"), node(POLITE, tmp_path / "log"):
+    with pytest.raises(BringUpError, match="SIGINT is ignored"), node(POLITE, tmp_path / "log"):
         pass
     assert not (tmp_path / "log").exists()
 

@@ -24,8 +24,8 @@ from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
-from mobile_vla_ros.cli_doctor import doctor
-from mobile_vla_ros.demo.dds import free_domain
+from mobile_vla_ros.bringup.domain import free_domain
+from mobile_vla_ros.cli.doctor import doctor
 from mobile_vla_ros.doctor.observe import observe
 from mobile_vla_ros.doctor.policy import Wants
 from mobile_vla_ros.doctor.probe import Package

@@ -20,7 +20,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
-from mobile_vla_ros.demo.dds import free_domain
+from mobile_vla_ros.bringup.domain import free_domain
 from mobile_vla_ros.own_node import OwnNode
 
 FOLDER = Path(__file__).parent

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from mobile_vla_ros.control.stepper import Chunk
 from mobile_vla_ros.faults.demands import tell_fault
 from mobile_vla_ros.faults.policy import SLOW, FaultyPolicy
-from mobile_vla_ros.loading import Loaded
-from mobile_vla_ros.node_process import StartError, run
-from mobile_vla_ros.policy_node import PolicyNode
+from mobile_vla_ros.inference.loading import Loaded
+from mobile_vla_ros.policy_node.node import PolicyNode
 from mobile_vla_ros.remote.server import PolicyServer
+from mobile_vla_ros.robot_node import StartError, run
 
 GOOD_STEPS = 8  # before the fault that the instruction asks for
 

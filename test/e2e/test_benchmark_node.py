@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mobile_vla_ros.benchmark.report import print_measured
 from mobile_vla_ros.benchmark.run import Setting, measure_policy
-from mobile_vla_ros.demo.errors import DemoError
+from mobile_vla_ros.bringup.errors import BringUpError
 from mobile_vla_ros.share import SHIPPED_POLICY, share_path
 
 pytestmark = pytest.mark.e2e
@@ -41,5 +41,5 @@ def test_the_shipped_policy_is_measured(transport: str, capsys: pytest.CaptureFi
 
 
 def test_a_node_that_cannot_start_is_said(tmp_path: Path) -> None:
-    with pytest.raises(DemoError, match=r"policy_node ended with exit code 1.*(\n.*)*cannot configure: "):
+    with pytest.raises(BringUpError, match=r"policy_node ended with exit code 1.*(\n.*)*cannot configure: "):
         measure_policy(tmp_path, "torch", Setting("raw", "cpu", 0, 5.0))

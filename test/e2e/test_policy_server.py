@@ -65,7 +65,15 @@ def test_a_second_node_is_not_served(bench: Bench, server: Process) -> None:
     bench.instruct("drive")
     bench.until_driving()
     second = bench.start(
-        *("-m", "mobile_vla_ros.policy_node", "--ros-args", "-r", "__node:=second", "-r", "cmd_vel:=second_cmd_vel"),
+        *(
+            "-m",
+            "mobile_vla_ros.policy_node",
+            "--ros-args",
+            "-r",
+            "__node:=second",
+            "-r",
+            "cmd_vel:=second_cmd_vel",
+        ),
         parameters={**PARAMETERS, "arm_on_activate": "true"},
     )
     bench.until(lambda: "waiting: no instruction" in second.output)

@@ -38,7 +38,7 @@ def test_a_missing_policy_directory_is_one_message(bench: Bench) -> None:
 def test_a_signal_while_starting_ends_it(bench: Bench, number: signal.Signals) -> None:
     # Many short sleeps: a signal that arrives just before a long one is noticed only after it.
     program = (
-        "import sys, time; from mobile_vla_ros.node_process import run; "
+        "import sys, time; from mobile_vla_ros.robot_node import run; "
         "sys.exit(run(lambda: print('starting', flush=True) or [time.sleep(0.01) for _ in range(6000)]))"
     )
     node = bench.start("-c", program)

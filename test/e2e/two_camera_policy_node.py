@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mobile_vla_ros.control.stepper import Chunk
 from mobile_vla_ros.faults.policy import FaultyPolicy
-from mobile_vla_ros.loading import Loaded
-from mobile_vla_ros.node_process import run
-from mobile_vla_ros.policy_node import PolicyNode
+from mobile_vla_ros.inference.loading import Loaded
+from mobile_vla_ros.policy_node.node import PolicyNode
+from mobile_vla_ros.robot_node import run
 
 
 class TwoCameraPolicy(FaultyPolicy):

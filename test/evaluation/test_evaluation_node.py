@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from mobile_vla_models.documents import write_json
-from mobile_vla_ros.cli_evaluate import evaluate
+from mobile_vla_ros.cli.evaluate import evaluate
 from mobile_vla_ros.evaluation.card import card_section
 from mobile_vla_ros.evaluation.closed_loop import ClosedLoop, Score
 from mobile_vla_ros.evaluation.episode import EpisodeResult

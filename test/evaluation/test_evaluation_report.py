@@ -16,7 +16,7 @@ from mobile_vla_models.data.configuration import Rosbag2Source
 from mobile_vla_models.documents import write_json
 from mobile_vla_models.evaluation.compare import compare_episodes
 from mobile_vla_models.evaluation.held_out import read_held_out
-from mobile_vla_ros.cli_evaluate import evaluate
+from mobile_vla_ros.cli.evaluate import evaluate
 from mobile_vla_ros.evaluation.card import card_section, write_card
 from mobile_vla_ros.evaluation.closed_loop import ClosedLoop, Score
 from mobile_vla_ros.evaluation.compare import compare_loops

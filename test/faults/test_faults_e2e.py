@@ -13,7 +13,7 @@ pytest.importorskip("rclpy")
 
 from rich.console import Console
 
-from mobile_vla_ros.cli_faults import faults
+from mobile_vla_ros.cli.faults import faults
 from mobile_vla_ros.faults.bench import Bench
 from mobile_vla_ros.faults.matrix import MATRIX, chosen
 from mobile_vla_ros.faults.report import document, print_results

@@ -8,4 +8,4 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ROS domain that nobody outside this process sees, and no waiting for others."""
     monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
-    monkeypatch.setattr("mobile_vla_ros.node_process.DISCOVERY_TIME", 0.0)
+    monkeypatch.setattr("mobile_vla_ros.robot_node.DISCOVERY_TIME", 0.0)

@@ -10,8 +10,15 @@ from mobile_vla_ros.control import ActionRange, ControllerConfig, DriveControlle
 from mobile_vla_ros.control.pace import Pace
 from mobile_vla_ros.control.plan import ActionPlan
 from mobile_vla_ros.control.rhythm import RhythmReport
-from mobile_vla_ros.diagnostics import Counts, control_status, gathered, lifecycle_status, pace_status, provenance
-from mobile_vla_ros.inference import Planned
+from mobile_vla_ros.inference.worker import Planned
+from mobile_vla_ros.policy_node.diagnostics import (
+    Counts,
+    control_status,
+    gathered,
+    lifecycle_status,
+    pace_status,
+    provenance,
+)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image
 from mobile_vla_models import ActionChunk
 from mobile_vla_ros.control import PolicyStepper
 from mobile_vla_ros.images import to_image
-from mobile_vla_ros.inference import Answer, BadFrame, Failure, InferenceWorker, Planned, Request
+from mobile_vla_ros.inference.worker import Answer, BadFrame, Failure, InferenceWorker, Planned, Request
 
 FRAME = to_image(np.zeros((4, 4, 3), np.uint8), Time(), "camera")
 

@@ -12,8 +12,8 @@ import rclpy
 from still_policy import StillPolicy
 
 from mobile_vla_ros.control import DriveState
-from mobile_vla_ros.loading import Loaded
-from mobile_vla_ros.policy_node import SUCCESS, PolicyNode
+from mobile_vla_ros.inference.loading import Loaded
+from mobile_vla_ros.policy_node.node import SUCCESS, PolicyNode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "interface.md").read_text(encoding="utf-8")
 OF_ANY_NODE = {"/parameter_events", "/rosout", "/policy_node/transition_event"}

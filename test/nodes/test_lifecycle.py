@@ -23,14 +23,14 @@ from std_msgs.msg import Bool, String
 from still_policy import StillPolicy
 
 from mobile_vla_ros.control import Command
-from mobile_vla_ros.drive import Drive
 from mobile_vla_ros.executor import RobotExecutor
 from mobile_vla_ros.faults.policy import CONTINUOUS, DT, LIMITS
 from mobile_vla_ros.images import to_image
-from mobile_vla_ros.loading import Loaded
+from mobile_vla_ros.inference.loading import Loaded
 from mobile_vla_ros.overlay import Moment
-from mobile_vla_ros.policy_node import ERROR, FAILURE, SUCCESS, PolicyNode
-from mobile_vla_ros.topics import Publishers
+from mobile_vla_ros.policy_node.drive import Drive
+from mobile_vla_ros.policy_node.node import ERROR, FAILURE, SUCCESS, PolicyNode
+from mobile_vla_ros.policy_node.topics import Publishers
 
 
 class Opener:

@@ -8,8 +8,8 @@ pytest.importorskip("diagnostic_msgs")
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from mobile_vla_ros import machine
-from mobile_vla_ros.diagnostics import machine_status
+from mobile_vla_ros.policy_node import machine
+from mobile_vla_ros.policy_node.diagnostics import machine_status
 
 
 def write(root: Path, files: dict[str, str]) -> None:

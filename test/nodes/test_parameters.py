@@ -13,11 +13,11 @@ import rclpy
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from still_policy import StillPolicy
 
-from mobile_vla_ros.loading import Loaded
-from mobile_vla_ros.node_process import RobotNode, StartError, run
-from mobile_vla_ros.policy_node import SUCCESS, PolicyNode
+from mobile_vla_ros.inference.loading import Loaded
+from mobile_vla_ros.policy_node.node import SUCCESS, PolicyNode
+from mobile_vla_ros.policy_node.topics import NEWEST, NEWEST_FRAME
+from mobile_vla_ros.robot_node import RobotNode, StartError, run
 from mobile_vla_ros.share import share_path
-from mobile_vla_ros.topics import NEWEST, NEWEST_FRAME
 
 
 class Started(Exception):  # noqa: N818  (the wanted end of a start)

@@ -16,7 +16,7 @@ from still_policy import StillPolicy
 
 from mobile_vla_ros.faults.policy import DT, LIMITS
 from mobile_vla_ros.images import to_image
-from mobile_vla_ros.loading import Loaded
+from mobile_vla_ros.inference.loading import Loaded
 from mobile_vla_ros.remote.server import PolicyServer
 from mobile_vla_ros.remote.words import Answered, Asked, Offer, decode, encode
 

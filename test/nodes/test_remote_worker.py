@@ -9,7 +9,7 @@ pytest.importorskip("sensor_msgs")
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import Image
 
-from mobile_vla_ros.inference import BadFrame, Failure, Planned, Request
+from mobile_vla_ros.inference.worker import BadFrame, Failure, Planned, Request
 from mobile_vla_ros.remote.client import RemoteWorker
 from mobile_vla_ros.remote.words import Answered, Asked, Offer
 

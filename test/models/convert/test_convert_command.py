@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from mobile_vla_models.policy import VLAPolicy
 from mobile_vla_models.receipt import Receipt
-from mobile_vla_ros.cli import app, main
+from mobile_vla_ros.cli.program import app, main
 
 WIDE = {"COLUMNS": "240"}
 FRAMES = 4

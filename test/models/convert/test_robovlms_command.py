@@ -9,7 +9,7 @@ from robovlms_cases import Case
 from typer.testing import CliRunner
 
 from mobile_vla_models.policy import VLAPolicy
-from mobile_vla_ros.cli import app, main
+from mobile_vla_ros.cli.program import app, main
 
 WIDE = {"COLUMNS": "220"}
 

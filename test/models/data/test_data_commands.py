@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from mobile_vla_models.data.configuration import read_source_config
 from mobile_vla_models.data.sources import open_source
 from mobile_vla_models.errors import DataError
-from mobile_vla_ros.cli import app
+from mobile_vla_ros.cli.program import app
 
 ROOT = Path(__file__).parents[3]
 

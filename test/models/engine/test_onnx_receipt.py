@@ -25,7 +25,7 @@ from mobile_vla_models.modeling import VLAModel
 from mobile_vla_models.policy import VLAPolicy
 from mobile_vla_models.policy_directory import load_policy
 from mobile_vla_models.receipt import Receipt
-from mobile_vla_ros.cli import app
+from mobile_vla_ros.cli.program import app
 from policies import document
 
 FRAMES, SENTENCE = 3, "go to the red box"

@@ -33,7 +33,7 @@ from mobile_vla_models.training.verify import (
     verify,
     verify_gradients,
 )
-from mobile_vla_ros.cli import app
+from mobile_vla_ros.cli.program import app
 
 CONFIGURATIONS = sorted((Path(__file__).parents[3] / "config" / "verify").glob("*.yaml"))
 

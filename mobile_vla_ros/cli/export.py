@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from .cli_convert import Bound, Force, FrameCount
+from .convert import Bound, Force, FrameCount
 
 
 class ExportDtype(str, Enum):

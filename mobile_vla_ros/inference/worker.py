@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from sensor_msgs.msg import CompressedImage, Image
 
-from .control import ActionPlan, PolicyStepper
-from .images import ImageError, to_rgb
+from ..control import ActionPlan, PolicyStepper
+from ..images import ImageError, to_rgb
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import socket
 from importlib.metadata import version
 
 from ..share import share_path
-from .errors import DemoError
+from .errors import BringUpError
 
 JAZZY = 7  # the rclpy of Jazzy; Humble has 3, Kilted 9
 PROFILES = "config/fast_dds.xml"
@@ -21,14 +21,14 @@ def free_domain() -> int:
     """A domain id that no participant on this machine uses; where to begin looking depends on the process id.
 
     Raises:
-        DemoError: all are taken.
+        BringUpError: all are taken.
     """
     for step in range(len(DOMAINS)):
         domain = DOMAINS[(os.getpid() + step) % len(DOMAINS)]
         first = _BASE_PORT + _DOMAIN_GAIN * domain + _UNICAST_OFFSET
         if all(_is_free(first + _PARTICIPANT_GAIN * number) for number in range(_PARTICIPANTS)):
             return domain
-    raise DemoError(f"every ROS domain from {DOMAINS[0]} to {DOMAINS[-1]} is in use on this machine")
+    raise BringUpError(f"every ROS domain from {DOMAINS[0]} to {DOMAINS[-1]} is in use on this machine")
 
 
 def _is_free(port: int) -> bool:

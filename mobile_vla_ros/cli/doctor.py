@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .cli_options import EngineName
+from .options import EngineName
 
 
 def doctor(
@@ -30,9 +30,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="findings as JSON")] = False,
 ) -> None:
     """Check this machine, its ROS, its memory, a policy and the robot's topics; exit code 1 if anything is an error."""
-    from .doctor.examination import Robot, examine
-    from .doctor.finding import State
-    from .doctor.table import table
+    from ..doctor.examination import Robot, examine
+    from ..doctor.finding import State
+    from ..doctor.table import table
 
     images = tuple(image or ())
     robot = Robot(namespace, images, compressed, cmd_vel, stamped, use_sim_time, seconds) if topics else None

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from rclpy.node import Node
 
-from .control.stepper import Policy, PolicyStepper
-from .drivable import base_limits
-from .inference import Answer, InferenceWorker, Request
-from .node_process import StartError
-from .parameters import declare
+from ..control.stepper import Policy, PolicyStepper
+from ..drivable import base_limits
+from ..parameters import declare
+from ..robot_node import StartError
+from .worker import Answer, InferenceWorker, Request
 
 WARM_UP_INSTRUCTION = "go to the red box"
 

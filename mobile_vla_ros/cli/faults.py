@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+
+from .options import end_by_signals
 
 
 def faults(
@@ -25,22 +26,20 @@ def faults(
     """Inject faults into a policy_node that drives, over DDS, with a policy of its own; exit code 1 if any fails."""
     from mobile_vla_models.documents import write_json
 
-    # However this ends, it ends its children; an interruption that was ignored, as in the background, would not.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    end_by_signals()
     console = Console()
     if soak is not None:
-        from .faults.soak import soak as run_soak
-        from .faults.soak_report import print_soak
+        from ..faults.soak import soak as run_soak
+        from ..faults.soak_report import print_soak
 
         figures = run_soak(soak, seed, console)
         print_soak(figures, console)
         if json_file is not None:
             write_json(json_file, figures.document())
         raise typer.Exit(0 if figures.passed else 1)
-    from .faults.matrix import chosen
-    from .faults.report import document, list_faults, print_results
-    from .faults.run import run_faults
+    from ..faults.matrix import chosen
+    from ..faults.report import document, list_faults, print_results
+    from ..faults.run import run_faults
 
     try:
         wanted = chosen(only or ())

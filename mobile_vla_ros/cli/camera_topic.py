@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mobile_vla_models.console.errors import ConsoleError
 
 if TYPE_CHECKING:
-    from .own_node import OwnNode
+    from ..own_node import OwnNode
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 TIMEOUT = 5.0  # s
@@ -32,8 +32,8 @@ def receive_frame(topic: str, timeout: float = TIMEOUT) -> NDArray[np.uint8]:
         ValueError: a frame that cannot be used; names what is wrong.
     """
     try:
-        from .images import to_rgb
-        from .own_node import OwnNode
+        from ..images import to_rgb
+        from ..own_node import OwnNode
     except ImportError as error:
         raise ConsoleError(f"topic {topic}: the Python package {error.name} of ROS 2 cannot be imported") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 import traceback
@@ -19,19 +18,19 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from .control import ActionRange, Arming, DriveController, Limits
+from ..control import ActionRange, Arming, DriveController, Limits
+from ..inference.loading import Opened, Worker, give_back_memory, load
+from ..overlay import LiveOverlay
+from ..parameters import refuse_unknown
+from ..remote.client import PolicyLink
+from ..robot_node import RobotNode, StartError, run
 from .diagnostics import gathered, lifecycle_status, machine_status
 from .drive import Drive
-from .loading import Opened, Worker, give_back_memory, load
-from .node_process import RobotNode, StartError, run
-from .overlay import LiveOverlay
-from .parameters import refuse_unknown
-from .remote.client import PolicyLink
 from .settings import Settings
 from .topics import Publishers, Subscriptions
 
 if TYPE_CHECKING:
-    from .black_box import BlackBox
+    from ..black_box import BlackBox
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS,
@@ -292,7 +291,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         if not settings.black_box_folder:
             return None
         try:
-            from .black_box.of_node import open_black_box  # takes seconds, and libraries that nothing else here needs
+            from ..black_box.of_node import open_black_box  # takes seconds, and libraries that nothing else here needs
         except ImportError as error:
             raise StartError(f"black_box_folder needs the Python package {error.name}: it is not installed") from error
         return open_black_box(
@@ -376,7 +375,3 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
 def main() -> int:
     """Run the node; the exit code."""
     return run(PolicyNode)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from .cli_options import EngineName
-from .share import SHIPPED_POLICY, share_path
+from ..share import SHIPPED_POLICY, share_path
+from .options import EngineName, end_by_signals
 
 if TYPE_CHECKING:
-    from .evaluation.evaluation import Driving, Evaluation
-    from .evaluation.through_node import NodeDriving
+    from ..evaluation.evaluation import Driving, Evaluation
+    from ..evaluation.through_node import NodeDriving
 
 OF_DRIVING = ("episodes", "condition")
 OF_DRIVING_IN_PROCESS = ("swap_pairs", "latency", "workers")
@@ -69,12 +68,12 @@ def evaluate(
     from mobile_vla_models.data.configuration import read_source_config
     from mobile_vla_models.evaluation.held_out import read_held_out
 
-    from .evaluation.conditions import CONDITIONS
-    from .evaluation.evaluation import Driving, evaluate_policy
-    from .evaluation.node_series import NODE_CONDITIONS
-    from .evaluation.series import Opening
-    from .evaluation.through_node import NodeDriving
-    from .sim.pilot import control_ticks
+    from ..evaluation.conditions import CONDITIONS
+    from ..evaluation.evaluation import Driving, evaluate_policy
+    from ..evaluation.node_series import NODE_CONDITIONS
+    from ..evaluation.series import Opening
+    from ..evaluation.through_node import NodeDriving
+    from ..sim.pilot import control_ticks
 
     # Hours of driving are not to end in a folder that is not there, or without what draws plots.
     if html is not None:
@@ -104,9 +103,7 @@ def evaluate(
             import rclpy  # noqa: F401
         except ModuleNotFoundError as error:
             raise typer.BadParameter("--node needs ROS 2: source its setup.bash") from error
-        # However this ends, it ends the node; an interruption that was ignored, as in the background, would not.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler)
+        end_by_signals()
         through_node = NodeDriving(episodes, tuple(name for name in chosen if name in NODE_CONDITIONS))
     console = Console()
     if compare is not None:
@@ -118,7 +115,7 @@ def evaluate(
     evaluation = evaluate_policy(Opening(policies[0], engine, device, seed), seed, held_out, driving, through_node)
     _report(evaluation, console, html, json_file)
     if card:
-        from .evaluation.card import write_card
+        from ..evaluation.card import write_card
 
         write_card(evaluation, _command(data, driving, through_node, condition, seed, engine))
 
@@ -134,8 +131,8 @@ def _refuse_given(context: typer.Context, names: Sequence[str], needs: str) -> N
 def _report(evaluation: Evaluation, console: Console, html: Path | None, json_file: Path | None) -> None:
     from mobile_vla_models.documents import write_json
 
-    from .evaluation.page import write_page
-    from .evaluation.terminal import print_evaluation
+    from ..evaluation.page import write_page
+    from ..evaluation.terminal import print_evaluation
 
     print_evaluation(evaluation, console)
     if html is not None:
@@ -150,9 +147,9 @@ def _report_comparison(
     from mobile_vla_models.documents import write_json
     from mobile_vla_models.evaluation.compare import compare_episodes
 
-    from .evaluation.compare import compare_loops
-    from .evaluation.page import write_comparison
-    from .evaluation.terminal import print_comparison, print_evaluation
+    from ..evaluation.compare import compare_loops
+    from ..evaluation.page import write_comparison
+    from ..evaluation.terminal import print_comparison, print_evaluation
 
     paired = compare_loops(first.loop, second.loop) if first.loop is not None and second.loop is not None else []
     differences = (

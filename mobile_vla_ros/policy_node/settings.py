@@ -11,11 +11,11 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from .control import ControllerConfig, Limits
-from .loading import declare_policy
-from .node_process import StartError
-from .overlay import Camera
-from .parameters import QOS, declare, refuse_unknown
+from ..control import ControllerConfig, Limits
+from ..inference.loading import declare_policy
+from ..overlay import Camera
+from ..parameters import QOS, declare, refuse_unknown
+from ..robot_node import StartError
 
 PREFIX = "limits."
 _UNITS = {

@@ -16,43 +16,22 @@ from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos import QoSProfile, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool, String
 
-from .control import Command
-from .drivable import camera_topics
-from .images import to_image
+from ..camera_topics import camera_topics
+from ..control import Command
+from ..images import camera_messages, to_image
+from ..qos import EVERY, LATCHED, NEWEST, NEWEST_FRAME, OVERRIDABLE, SEVERAL
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
-# A frame that waits is a frame that grows old, and a camera may send reliably or not.
-NEWEST_FRAME = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-# Volatile: a latched instruction would make a robot drive that has just been restarted.
-NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-SEVERAL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-# Every word of an emergency stop is heard: the `false` of a heartbeat must not replace a `true` that waits.
-EVERY = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
-# `qos_overrides./TOPIC.subscription.reliability` and `.durability`, for cameras, instruction and emergency stop.
-OVERRIDABLE = QoSOverridingOptions([QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY])
 ACKNOWLEDGED = Duration(seconds=0.2)  # that a last zero may take to be confirmed
-
-
-def camera_messages(transport: str) -> tuple[type[Image | CompressedImage], str]:
-    """What a camera's frames are, raw or compressed, and what their topic has at its end."""
-    return (CompressedImage, "/compressed") if transport == "compressed" else (Image, "")
-
-
-def heard_topics(node: Node, cameras: Sequence[str], transport: str) -> dict[str, str]:
-    """Full names of the topics that a node hears cameras on, by the cameras' names; without `/compressed`."""
-    _, end = camera_messages(transport)
-    names = zip(cameras, camera_topics(cameras), strict=True)
-    return {camera: node.resolve_topic_name(f"{topic}{end}").removesuffix(end) for camera, topic in names}
 
 
 Tap = Callable[[str, Any], None]  # is called with a topic's full name and a message

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import DemoError
+from .errors import BringUpError
 
 GRACE = ((signal.SIGINT, 15.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))  # s to wait after each
 LOG_LINES = 15
@@ -36,11 +36,11 @@ class NodeProcess:
         """Do nothing while it runs.
 
         Raises:
-            DemoError: it has ended; with its exit code and the end of its log.
+            BringUpError: it has ended; with its exit code and the end of its log.
         """
         code = self._process.poll()
         if code is not None:
-            raise DemoError(f"{self.name} ended with exit code {code}; the end of {self.log}:\n{self.last_lines()}")
+            raise BringUpError(f"{self.name} ended with exit code {code}; the end of {self.log}:\n{self.last_lines()}")
 
     def last_lines(self) -> str:
         """The end of its log."""
@@ -51,7 +51,7 @@ class NodeProcess:
         """Ask it to end, ever more firmly, and wait for it.
 
         Raises:
-            DemoError: SIGINT was not enough, or nothing was.
+            BringUpError: SIGINT was not enough, or nothing was.
         """
         for number, grace in GRACE:
             if self._process.poll() is not None:
@@ -62,9 +62,9 @@ class NodeProcess:
             except subprocess.TimeoutExpired:
                 continue
             if number is not signal.SIGINT:
-                raise DemoError(f"{self.name} went on after SIGINT and had to be ended with {number.name}")
+                raise BringUpError(f"{self.name} went on after SIGINT and had to be ended with {number.name}")
             return
-        raise DemoError(f"{self.name}, process {self.pid}, does not even end by SIGKILL")
+        raise BringUpError(f"{self.name}, process {self.pid}, does not even end by SIGKILL")
 
 
 @contextmanager
@@ -81,10 +81,10 @@ def node_process(name: str, command: Sequence[str], environment: dict[str, str],
         log: file for its output.
 
     Raises:
-        DemoError: SIGINT is ignored here, or on leaving did not end it.
+        BringUpError: SIGINT is ignored here, or on leaving did not end it.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        raise DemoError(f"{name} cannot be started while SIGINT is ignored: nothing could end it in order")
+        raise BringUpError(f"{name} cannot be started while SIGINT is ignored: nothing could end it in order")
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

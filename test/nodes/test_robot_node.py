@@ -10,7 +10,7 @@ pytest.importorskip("rclpy")
 import rclpy
 from rclpy.node import Node
 
-from mobile_vla_ros.node_process import RobotNode, StartError
+from mobile_vla_ros.robot_node import RobotNode, StartError
 
 
 class Robot(RobotNode):

@@ -13,16 +13,16 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from .control import ActionPlan, Command, DriveController, DriveState, StampedPose
-from .control.pace import Pace
-from .control.rhythm import Rhythm
-from .control.sets import FrameSets
+from ..control import ActionPlan, Command, DriveController, DriveState, StampedPose
+from ..control.pace import Pace
+from ..control.rhythm import Rhythm
+from ..control.sets import FrameSets
+from ..images import ImageError, check, digest
+from ..inference.loading import Worker
+from ..inference.worker import Answer, BadFrame, Planned, Request
+from ..overlay import LiveOverlay, Moment
+from ..stamps import seconds
 from .diagnostics import Counts, control_status, gathered, machine_status, pace_status, provenance
-from .images import ImageError, check, digest
-from .inference import Answer, BadFrame, Planned, Request
-from .loading import Worker
-from .overlay import LiveOverlay, Moment
-from .stamps import seconds
 from .topics import Publishers
 
 HELD_UP = 0.05  # s between a command's moment and its sending after which it is decided anew

@@ -9,11 +9,11 @@ from pathlib import Path
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from ..control import DriveController, DriveState
+from ..control.pace import PaceReport
+from ..control.rhythm import RhythmReport
+from ..inference.worker import Planned
 from . import machine
-from .control import DriveController, DriveState
-from .control.pace import PaceReport
-from .control.rhythm import RhythmReport
-from .inference import Planned
 
 
 @dataclass(frozen=True)

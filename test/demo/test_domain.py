@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mobile_vla_ros.demo import dds
-from mobile_vla_ros.demo.dds import DOMAINS, free_domain, use_domain
+from mobile_vla_ros.bringup import domain as dds
+from mobile_vla_ros.bringup.domain import DOMAINS, free_domain, use_domain
 
 PROFILES, PROFILES_BEFORE_KILTED = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
 KILTED = 9

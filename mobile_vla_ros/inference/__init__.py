@@ -1,0 +1,1 @@
+"""The policy in a thread of its own: loading it, and handing it frames."""

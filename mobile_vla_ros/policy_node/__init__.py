@@ -1,0 +1,1 @@
+"""The node on the robot: messages into the controller, its commands out."""
