@@ -320,16 +320,17 @@ class DriveController:
             self._done = True
             self._drop_plan("task done")
 
-    def command(self, now: float, steady: float) -> Command:
+    def command(self, now: float, steady: float, held_up: bool = False) -> Command:
         """The command for this tick; to be called `control_hz` times a second.
 
         Args:
             now: s, clock of the frames.
             steady: s, steady clock.
+            held_up: somebody else has commanded zero since the last tick, for this one did not come.
         """
         last, self._last_tick = self._last_tick, steady
         gap = 0.0 if last is None else steady - last
-        late = gap > STARVED / self._config.control_hz
+        late = held_up or gap > STARVED / self._config.control_hz
         if late:
             self.arming.excuse_silence(gap, steady)
         elif self.may_move and self.arming.stop_if_silent(steady):

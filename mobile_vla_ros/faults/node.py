@@ -1,14 +1,36 @@
-"""policy_node with a policy that goes wrong when a line on standard input demands it."""
+"""policy_node with a policy that goes wrong, or callbacks that wait, when a line on standard input demands it."""
 
 from __future__ import annotations
 
 import sys
+import time
 
 from ..inference.loading import Loaded
-from ..policy_node.node import PolicyNode
+from ..policy_node.node import STEADY, PolicyNode
 from ..robot_node import run
 from .demands import GOOD, obey, tell_fault
-from .policy import FaultyPolicy
+from .policy import CALLBACK, SLOW, FaultyPolicy
+
+_LOOK = 0.01  # s
+
+
+class FaultyNode(PolicyNode):
+    """Has a callback more, which waits when it is told to.
+
+    Args:
+        policy: what steers.
+    """
+
+    def __init__(self, policy: FaultyPolicy) -> None:
+        super().__init__(lambda: Loaded(policy, identity="faulty"))
+        self._policy = policy
+        self.create_timer(_LOOK, self._wait, clock=STEADY)
+
+    def _wait(self) -> None:
+        if self._policy.fault == CALLBACK:
+            self._policy.fault = ""
+            tell_fault()
+            time.sleep(SLOW)
 
 
 def main() -> int:
@@ -19,7 +41,7 @@ def main() -> int:
         policy.fault = "" if fault == GOOD else fault
 
     obey(demand)
-    return run(lambda: PolicyNode(lambda: Loaded(policy, identity="faulty")))
+    return run(lambda: FaultyNode(policy))
 
 
 if __name__ == "__main__":

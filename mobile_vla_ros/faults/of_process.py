@@ -6,11 +6,12 @@ import signal
 import time
 from collections.abc import Callable
 
+from ..control.controller import STARVED
 from .base import stopping_time
 from .bench import Bench
-from .fault import Fault, GoesOn, Injected
+from .fault import Fault, GoesOn, Injected, by_policy
 from .judge import Expected
-from .policy import SPEED
+from .policy import CALLBACK, SLOW, SPEED
 from .promises import T
 
 STOPPED = 1.0  # s
@@ -39,6 +40,15 @@ def _kill(bench: Bench) -> Injected:
 
 
 PROCESS = (
+    Fault(
+        "a callback waits 2 s",
+        by_policy(CALLBACK, SLOW),
+        Expected.AT_ONCE,
+        (STARVED + 2.0) * T,
+        GoesOn.ITSELF,
+        watch=SLOW,
+        note="as for a terminal that takes no more of the log; zeros come from a thread of their own",
+    ),
     Fault(
         "SIGSTOP, after 1 s SIGCONT",
         _starve,

@@ -32,6 +32,7 @@ CHOSEN = (
     "instruction empty",
     "disarmed while it speeds up",
     "another instruction",
+    "a callback waits 2 s",
     "SIGINT",
     "SIGTERM",
     "SIGHUP",
