@@ -7,6 +7,7 @@ from geometry_msgs.msg import TwistStamped
 from std_msgs.msg import String
 
 from ..own_node import OwnNode
+from ..policy_node.diagnostics import values_of
 from ..qos import LATCHED
 from ..stamps import seconds
 from .figures import Command, Step
@@ -56,7 +57,7 @@ class Listener:
 
     def _on_provenance(self, message: DiagnosticArray) -> None:
         (status,) = message.status
-        values = {pair.key: pair.value for pair in status.values}
+        values = values_of(status)
         frame, names = float(values["frame (s)"]), ("received", "begun", "decoded", "planned")
         moments = {name: frame + 1e-3 * float(values[f"{name} (ms)"]) for name in names}
         self.steps.append(Step(frame=frame, command=seconds(message.header.stamp), **moments))

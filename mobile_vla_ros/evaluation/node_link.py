@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TwistStamped
 from numpy.typing import NDArray
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -30,6 +30,7 @@ from ..control import DriveState
 from ..faults.bounds import Command
 from ..images import to_image
 from ..own_node import OwnNode
+from ..policy_node.diagnostics import Counts, values_of
 from ..stamps import seconds
 from .series import Opening
 
@@ -79,21 +80,6 @@ class Joined:
     latency: float
 
 
-@dataclass(frozen=True)
-class Frames:
-    """How many frames the node has counted since it became active.
-
-    Attributes:
-        received: of all.
-        refused: that could not be used.
-        replaced: by a newer one, before the policy could take them.
-    """
-
-    received: int
-    refused: int
-    replaced: int
-
-
 Heard = Command | Status | Joined
 
 
@@ -115,7 +101,7 @@ class NodeLink:
         self._process: NodeProcess | None = None
         self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self._commanded = False
-        self._frames: tuple[float, Frames] | None = None  # s, system clock, of the node's count
+        self._frames: tuple[float, Counts] | None = None  # s, system clock, of the node's count
         self._own = OwnNode("evaluation")
         ros = self._own.ros
         self._image = ros.create_publisher(Image, "camera/image_raw", 1)
@@ -199,14 +185,14 @@ class NodeLink:
         if self._process is not None:
             self._process.check()
 
-    def count_frames(self) -> Frames:
+    def count_frames(self) -> Counts:
         """What the node has counted, the last frame among it.
 
         Raises:
             NodeLinkError: it says nothing.
         """
         now = time.time()
-        counted: list[Frames] = []
+        counted: list[Counts] = []
 
         def has_counted() -> bool:
             if self._frames is not None and self._frames[0] > now + _HEARD_ALL:
@@ -263,19 +249,14 @@ class NodeLink:
         self.followed = message.data
 
     def _on_provenance(self, message: DiagnosticArray) -> None:
-        latency = 1e-3 * float(_values(message.status[0])["latency (ms)"])
+        latency = 1e-3 * float(values_of(message.status[0])["latency (ms)"])
         self._heard.put(Joined(seconds(message.header.stamp), latency))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            values = _values(status)
-            if "frames received" in values:
-                frames = Frames(
-                    int(values["frames received"]),
-                    int(values["frames dropped"]),
-                    int(values["frames replaced by newer ones"]),
-                )
-                self._frames = seconds(message.header.stamp), frames
+            counts = Counts.read(values_of(status))
+            if counts is not None:
+                self._frames = seconds(message.header.stamp), counts
 
 
 @contextmanager
@@ -303,7 +284,3 @@ def open_link(opening: Opening) -> Iterator[NodeLink]:
         process = stack.enter_context(node_process(NODE, command, environment, folder / f"{NODE}.log"))
         link.bring_up(process)
         yield link
-
-
-def _values(status: DiagnosticStatus) -> dict[str, str]:
-    return {pair.key: pair.value for pair in status.values}

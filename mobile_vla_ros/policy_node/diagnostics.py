@@ -15,6 +15,12 @@ from ..control.rhythm import RhythmReport
 from ..inference.worker import Planned
 from . import machine
 
+_COUNTS = {
+    "received": "frames received",
+    "refused": "frames dropped",
+    "replaced": "frames replaced by newer ones",
+}
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -29,6 +35,22 @@ class Counts:
     received: int = 0
     refused: int = 0
     replaced: int = 0
+
+    def values(self) -> dict[str, str]:
+        """As a status says them."""
+        return {name: str(getattr(self, field)) for field, name in _COUNTS.items()}
+
+    @classmethod
+    def read(cls, values: Mapping[str, str]) -> Counts | None:
+        """What a status says; None: not of frames."""
+        if not values.keys() >= set(_COUNTS.values()):
+            return None
+        return cls(**{field: int(values[name]) for field, name in _COUNTS.items()})
+
+
+def values_of(status: DiagnosticStatus) -> dict[str, str]:
+    """What a status says, by its keys."""
+    return {pair.key: pair.value for pair in status.values}
 
 
 def gathered(stamp: Time, *statuses: DiagnosticStatus) -> DiagnosticArray:
@@ -82,9 +104,7 @@ def control_status(
     if rhythm is not None:
         values["control rate (Hz)"] = f"{rhythm.rate:.1f}"
         values["longest control period (ms)"] = f"{1e3 * rhythm.longest:.1f}"
-    values["frames received"] = str(counts.received)
-    values["frames dropped"] = str(counts.refused)
-    values["frames replaced by newer ones"] = str(counts.replaced)
+    values |= counts.values()
     level = DiagnosticStatus.ERROR if state is DriveState.STOPPED else DiagnosticStatus.OK
     return _status(f"{node}: control", level, text, values)
 

@@ -18,6 +18,7 @@ from mobile_vla_ros.policy_node.diagnostics import (
     lifecycle_status,
     pace_status,
     provenance,
+    values_of,
 )
 
 
@@ -39,12 +40,18 @@ def test_a_policy_out_of_its_rhythm_is_a_warning(dt: float, period: float, step:
     assert status.name == "/robot/policy_node: policy"
     assert status.level == level
     assert status.message == report.text
-    values = {pair.key: pair.value for pair in status.values}
+    values = values_of(status)
     assert values["policy"] == "d1ce"
     assert values["rate (Hz)"] == f"{1 / period:.1f}"
     assert values["trained rate (Hz)"] == "5.0"
     assert values["step p99 (ms)"] == f"{1e3 * step:.1f}"
     assert values["frame to answer p50 (ms)"] == f"{1e3 * (step + 0.01):.1f}"
+
+
+def test_counts_are_read_as_they_were_written() -> None:
+    counts = Counts(100, refused=7, replaced=3)
+    assert Counts.read(counts.values()) == counts
+    assert Counts.read({"frames received": "100"}) is None
 
 
 def test_nothing_to_answer_is_no_fault() -> None:
@@ -69,7 +76,7 @@ def test_what_is_commanded_and_what_the_watchdogs_saw() -> None:
     )
     assert (status.name, status.level) == ("/policy_node: control", DiagnosticStatus.ERROR)
     assert status.message == "stopped: camera"
-    assert {pair.key: pair.value for pair in status.values} == {
+    assert values_of(status) == {
         "armed": "true",
         "emergency stop": "no",
         "instruction": "go to the red box",
@@ -86,7 +93,7 @@ def test_what_is_commanded_and_what_the_watchdogs_saw() -> None:
     controller.arming.stop("pressed")
     controller.withdraw()
     status = control_status("/policy_node", controller, DriveState.WAITING, "", 5.25, Counts())
-    values = {pair.key: pair.value for pair in status.values}
+    values = values_of(status)
     assert status.level == DiagnosticStatus.OK
     assert (values["armed"], values["emergency stop"], values["instruction"]) == ("false", "pressed", "")
 
@@ -113,7 +120,7 @@ def test_provenance_names_frame_instruction_policy_and_the_age_at_each_station()
     assert (message.header.stamp.sec, message.header.stamp.nanosec) == (1000, 31_000_000)
     assert status.name == "/policy_node: provenance"
     assert status.level == DiagnosticStatus.OK
-    values = {pair.key: pair.value for pair in status.values}
+    values = values_of(status)
     assert (values.pop("instruction"), values.pop("policy")) == ("go", "d1ce")
     assert {key: float(value) for key, value in values.items()} == pytest.approx(
         {

@@ -9,7 +9,7 @@ pytest.importorskip("diagnostic_msgs")
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from mobile_vla_ros.policy_node import machine
-from mobile_vla_ros.policy_node.diagnostics import machine_status
+from mobile_vla_ros.policy_node.diagnostics import machine_status, values_of
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -49,7 +49,7 @@ def test_a_jetson_says_its_heat_and_power(tmp_path: Path) -> None:
     assert machine.power_mode(tmp_path) == "2"
     assert machine.throttled(tmp_path) == []
     status = machine_status("/policy_node", tmp_path)
-    values = {pair.key: pair.value for pair in status.values}
+    values = values_of(status)
     assert status.name == "/policy_node: machine"
     assert status.level == DiagnosticStatus.OK
     assert values["power mode"] == "2"
