@@ -106,8 +106,8 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
     if recorded and given["image_transport"] not in ("raw", "compressed"):
         raise RuntimeError("record needs image_transport, raw or compressed, to know which pictures to record")
     rules = [rule.partition(":=") for rule in given["cameras"].split()]
-    if not all(name and topic for name, _, topic in rules):
-        raise RuntimeError(f"cameras: {given['cameras']}: expected NAME:=TOPIC, separated by spaces")
+    if len(rules) == 1 or not all(name and topic for name, _, topic in rules):
+        raise RuntimeError(f"cameras: {given['cameras']}: expected several NAME:=TOPIC; a single camera is image")
     cameras = {f"camera/{name}/image_raw": topic for name, _, topic in rules} or {"camera/image_raw": given["image"]}
     enclave = ["--enclave", given["enclave"]] if given["enclave"] else []
     node = Node(

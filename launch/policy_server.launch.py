@@ -50,8 +50,8 @@ def _start(context: LaunchContext) -> list[Node]:
     """The server, which hears the camera topics of the robot."""
     given = context.launch_configurations
     rules = [rule.partition(":=") for rule in given["cameras"].split()]
-    if not all(name and topic for name, _, topic in rules):
-        raise RuntimeError(f"cameras: {given['cameras']}: expected NAME:=TOPIC, separated by spaces")
+    if len(rules) == 1 or not all(name and topic for name, _, topic in rules):
+        raise RuntimeError(f"cameras: {given['cameras']}: expected several NAME:=TOPIC; a single camera is image")
     cameras = {f"camera/{name}/image_raw": topic for name, _, topic in rules} or {"camera/image_raw": given["image"]}
     return [
         Node(

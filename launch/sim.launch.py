@@ -9,8 +9,8 @@ there is one, give the simulation a ROS_DOMAIN_ID of its own. What mobile_vla.la
 arm_on_activate:=true saves the service call.
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -34,14 +34,13 @@ def generate_launch_description() -> LaunchDescription:
                 description="parameters of sim_robot",
             ),
             DeclareLaunchArgument("namespace", default_value="", description="of both nodes and their topics"),
-            Node(
-                package="mobile_vla_ros",
-                executable="sim_robot",
-                name="sim_robot",
-                namespace=LaunchConfiguration("namespace"),
-                output="screen",
-                parameters=[LaunchConfiguration("sim_params_file")],
+            DeclareLaunchArgument(
+                "enable_stamped_cmd_vel",
+                default_value="",
+                choices=["", "true", "false"],
+                description="TwistStamped instead of Twist, in all that is started; empty: as in the parameter files",
             ),
+            OpaqueFunction(function=_robot),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(robot),
                 launch_arguments={
@@ -52,3 +51,20 @@ def generate_launch_description() -> LaunchDescription:
             ),
         ]
     )
+
+
+def _robot(context: LaunchContext) -> list[Node]:
+    """The simulated robot, which hears the kind of message that the policy node says."""
+    given = context.launch_configurations
+    stamped = given["enable_stamped_cmd_vel"]
+    kind = [{"enable_stamped_cmd_vel": stamped == "true"}] if stamped else []
+    return [
+        Node(
+            package="mobile_vla_ros",
+            executable="sim_robot",
+            name="sim_robot",
+            namespace=given["namespace"],
+            output="screen",
+            parameters=[given["sim_params_file"], *kind],
+        )
+    ]

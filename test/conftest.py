@@ -5,6 +5,7 @@ moment is tried again: its bounds are those of a robot, whose cores no host take
 that only sleeps; a failure on a calm machine stands.
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,13 @@ PERIOD = 0.01  # s that it sleeps
 def _nothing_left_behind() -> None:
     """A run that was killed has left nodes' shared memory, among which others may not hear each other."""
     remove_left_behind()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hangups_reach_children() -> None:
+    """What is ignored here (nohup) children would ignore, too: tests hang up on nodes."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 class MachineHeldUpError(Exception):

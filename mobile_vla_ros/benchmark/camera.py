@@ -18,6 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from mobile_vla_models.benchmark.policy.pictures import decode, jpegs
 
+from ..control.frames import REMEMBERED
 from ..images import to_image
 
 RATE = 30.0  # Hz
@@ -28,12 +29,13 @@ def main(transport: str) -> None:
     """Publish until the process is ended."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("camera", enable_rosout=False)
+    pictures = jpegs(REMEMBERED + 1)  # fewer, again and again, would be a camera that hangs
     if transport == "compressed":
         publisher = node.create_publisher(CompressedImage, "camera/image_raw/compressed", 1)
-        messages = itertools.cycle([_compressed(jpeg) for jpeg in jpegs()])
+        messages = itertools.cycle([_compressed(jpeg) for jpeg in pictures])
     else:
         publisher = node.create_publisher(Image, "camera/image_raw", 1)
-        messages = itertools.cycle([to_image(decode(jpeg), Time(), FRAME) for jpeg in jpegs()])
+        messages = itertools.cycle([to_image(decode(jpeg), Time(), FRAME) for jpeg in pictures])
     due = time.monotonic()
     for message in messages:
         message.header.stamp = node.get_clock().now().to_msg()

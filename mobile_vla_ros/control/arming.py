@@ -24,6 +24,7 @@ class Arming:
         self.latched = ""
         self.pressed = False
         self.heartbeat = Watchdog(timeout)
+        self._excused = False  # its silence has been, since it was last heard
         self.reason = "not armed yet"
 
     def arm(self, steady: float) -> str | None:
@@ -51,6 +52,7 @@ class Arming:
         """Take what the emergency stop's topic says at `steady` (s); letting go of it does not end the latch."""
         self.pressed = pressed
         self.heartbeat.start(steady)
+        self._excused = False
         if pressed:
             self.stop("pressed")
 
@@ -62,9 +64,13 @@ class Arming:
         return bool(silence)
 
     def excuse_silence(self, seconds: float, steady: float) -> None:
-        """Await the topic anew from `steady` (s) on: what was said in the last `seconds` may not have been read yet."""
+        """Await the topic anew from `steady` (s) on: what was said in the last `seconds` may not have been read yet.
+
+        Once only, until it has been heard again.
+        """
         silence = self.heartbeat.silence(steady)
-        if silence is not None and silence - seconds <= self.heartbeat.timeout:
+        if not self._excused and silence is not None and silence - seconds <= self.heartbeat.timeout:
+            self._excused = True
             self.heartbeat.start(steady)
 
     def reset(self) -> str | None:

@@ -164,7 +164,8 @@ class DriveController:
         self._expect_nothing()
 
     def rest(self, reason: str) -> None:
-        """Stand at once, disarmed; the instruction ends."""
+        """Stand at once, disarmed; the instruction ends, and so do the ticks, for a while."""
+        self._last_tick = None
         self.arming.disarm(reason)
         self.withdraw()
 
@@ -320,17 +321,16 @@ class DriveController:
             self._done = True
             self._drop_plan("task done")
 
-    def command(self, now: float, steady: float, held_up: bool = False) -> Command:
+    def command(self, now: float, steady: float) -> Command:
         """The command for this tick; to be called `control_hz` times a second.
 
         Args:
             now: s, clock of the frames.
             steady: s, steady clock.
-            held_up: somebody else has commanded zero since the last tick, for this one did not come.
         """
         last, self._last_tick = self._last_tick, steady
         gap = 0.0 if last is None else steady - last
-        late = held_up or gap > STARVED / self._config.control_hz
+        late = gap > STARVED / self._config.control_hz
         if late:
             self.arming.excuse_silence(gap, steady)
         elif self.may_move and self.arming.stop_if_silent(steady):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,6 +65,10 @@ class Bench:
     """
 
     def __init__(self, folder: Path) -> None:
+        if (
+            signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        ):  # by nohup: what is ignored its children would ignore, too
+            signal.signal(signal.SIGHUP, lambda *_: None)
         remove_left_behind()  # among too much of it a node may not hear its camera
         environment = use_domain(free_domain())
         self.commands: list[Command] = []

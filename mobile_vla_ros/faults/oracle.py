@@ -18,6 +18,8 @@ class Oracle:
         self._world = world
         self._disarmed = 0.0  # s, steady, until when it was armed
         self._picture_changed = 0.0  # s of driving, since the picture did
+        self._heartbeat = world.last_heartbeat  # s, steady
+        self._heard = world.last_heartbeat  # s, steady: of it, or of the one hold-up since in which it may have come
 
     def forget_picture(self) -> None:
         """The picture is to be believed anew."""
@@ -30,11 +32,12 @@ class Oracle:
             self._disarmed = world.steady
         if not world.around.frozen:
             self._picture_changed = 0.0
+        self._listen()
         late = {
             "a disarmed robot": (self._disarmed, RAMP + TICK),
             "a silent camera": (world.last_frame, CONFIG.camera_timeout + TICK),
             "a silent odometry": (world.last_odometry, CONFIG.odometry_timeout + TICK),
-            "a silent emergency stop": (world.last_heartbeat, EMERGENCY_STOP_TIMEOUT + TICK),
+            "a silent emergency stop": (self._heard, EMERGENCY_STOP_TIMEOUT + TICK),
             "a silent policy": (world.steady if world.pending is None else world.pending, CONFIG.policy_timeout + TICK),
         }
         plain = {
@@ -48,6 +51,16 @@ class Oracle:
         }
         reasons = [name for name, (since, most) in late.items() if world.steady - since > most + _ROUNDING]
         return ", ".join(reasons + [name for name, holds in plain.items() if holds])
+
+    def _listen(self) -> None:
+        """What came in a hold-up is read after its end: once it may have been the emergency stop's topic."""
+        world = self._world
+        if world.last_heartbeat != self._heartbeat:
+            self._heartbeat = self._heard = world.last_heartbeat
+        held_up = world.gap > STARVED * TICK + _ROUNDING
+        silence = world.steady - world.gap - self._heard
+        if held_up and self._heard == self._heartbeat and silence <= EMERGENCY_STOP_TIMEOUT + _ROUNDING:
+            self._heard = world.steady
 
     def see(self, command: Command) -> None:
         """Note what the robot was told."""

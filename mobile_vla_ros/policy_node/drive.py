@@ -23,7 +23,6 @@ from ..inference.worker import Answer, BadFrame, Planned, Request
 from ..overlay import LiveOverlay, Moment
 from ..stamps import seconds
 from .diagnostics import Counts, control_status, gathered, machine_status, pace_status, provenance
-from .loop_guard import LoopGuard
 from .topics import Publishers
 
 HELD_UP = 0.05  # s between a command's moment and its sending after which it is decided anew
@@ -47,7 +46,6 @@ class Drive:
         cameras: names of those that the policy looks through, its first one first.
         tolerance: s that the stamps of frames of several cameras may differ by.
         overlay: that draws what is done.
-        guard: that commands zero where this does not.
         stopped: is called when a fault or an emergency stop begins to hold the robot, with the reason, and whether it
             is an emergency stop.
 
@@ -66,12 +64,11 @@ class Drive:
         cameras: Sequence[str],
         tolerance: float,
         overlay: LiveOverlay,
-        guard: LoopGuard,
         stopped: Callable[[str, bool], None],
     ) -> None:
         self.controller, self.dt = controller, dt
         self._node, self._publishers, self._worker, self._identity = node, publishers, worker, identity
-        self._overlay, self._guard, self._stopped = overlay, guard, stopped
+        self._overlay, self._stopped = overlay, stopped
         self._cameras = tuple(cameras)
         self._sets: FrameSets[Image | CompressedImage] = FrameSets(cameras, tolerance)
         self._pace = Pace(dt)
@@ -97,7 +94,6 @@ class Drive:
 
     def end(self, reason: str) -> None:
         """Stand at once, disarmed and without an instruction, and see the zero delivered."""
-        self._guard.rest()
         # First of all, and not asked of the controller: that may be what is broken.
         self._publishers.command(Command(0.0, 0.0, DriveState.DISARMED, reason))
         self._publishers.wait_for_command()
@@ -230,7 +226,7 @@ class Drive:
 
     def _send(self, now: float, steady: float) -> Time:
         """Send the command of this moment; the time of sending."""
-        command = self.controller.command(now, steady, self._guard.beat(steady))
+        command = self.controller.command(now, steady)
         if time.monotonic() - steady > HELD_UP:  # an old velocity must not leave late, as if it were of now
             command = self.controller.command(self._now(), time.monotonic())
         stamp = self._publishers.command(command)

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from ..control import ActionRange, Arming, Command, DriveController, DriveState, Limits
+from ..control import ActionRange, Arming, DriveController, Limits
 from ..inference.loading import Opened, Worker, give_back_memory, load
 from ..overlay import LiveOverlay
 from ..parameters import refuse_unknown
@@ -26,7 +26,6 @@ from ..remote.client import PolicyLink
 from ..robot_node import RobotNode, StartError, run
 from .diagnostics import gathered, lifecycle_status, machine_status
 from .drive import Drive
-from .loop_guard import LoopGuard
 from .settings import Settings
 from .topics import Publishers, Subscriptions
 
@@ -69,7 +68,6 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._drive: Drive | None = None  # from configure to cleanup
         self._worker: Worker | None = None
         self._overlay: LiveOverlay | None = None
-        self._guard: LoopGuard | None = None
         self._black_box: BlackBox | None = None
         self._timer: Timer | None = None  # while active
         self._doing, self._reason = "unconfigured", ""  # state for people, and why the last transition failed
@@ -197,7 +195,6 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
                     cameras,
                 )
                 refuse_unknown(self)
-                self._guard = LoopGuard(1.0 / self._settings.control_hz, self._stand)
                 self._overlay = LiveOverlay(
                     self._settings.camera, self._settings.robot_width, self._out.overlay, self._on_overlay_failure
                 )
@@ -211,7 +208,6 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
                     cameras,
                     self._settings.camera_tolerance,
                     self._overlay,
-                    self._guard,
                     self._trip,
                 )
         except BaseException:
@@ -268,18 +264,23 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
                 self.destroy_timer(timer)
 
     def _free(self, state: str) -> bool:
-        """Halt, and give the policy up; whether all threads have ended."""
+        """Halt, and give the policy up, also where a last zero cannot be sent; whether all threads have ended."""
+        try:
+            with self._lock:
+                self._halt(state)
+        finally:
+            ended = self._give_up_policy()
+        self._say(state)
+        return ended
+
+    def _give_up_policy(self) -> bool:
+        """End what a configuration began; whether all threads have ended."""
         with self._lock:
-            self._halt(state)
             self._in.close_cameras()
             worker, self._worker, self._drive = self._worker, None, None
             overlay, self._overlay = self._overlay, None
-            guard, self._guard = self._guard, None
             black_box, self._black_box = self._black_box, None
-        self._say(state)
         ended = overlay is None or overlay.close(CLOSE_TIMEOUT)
-        if guard is not None:
-            ended &= guard.close(CLOSE_TIMEOUT)
         if black_box is not None:
             ended &= black_box.close(WRITE_TIMEOUT)
         if worker is not None:
@@ -288,10 +289,6 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             if not self._closing:
                 give_back_memory()
         return ended
-
-    def _stand(self) -> None:
-        """Command zero in the place of a control loop that is held up."""
-        self._out.command(Command(0.0, 0.0, DriveState.STOPPED, ""))
 
     def _on_overlay_failure(self, reason: str) -> None:
         self.get_logger().error(f"~/overlay cannot be drawn (said once): {reason}")

@@ -190,3 +190,22 @@ def test_what_waits_to_be_read_after_a_hold_up_is_not_held_against_the_emergency
 def test_why_it_was_not_armed_is_said() -> None:
     loop = Loop(heartbeat=False)
     assert loop.run(TICK) == disarmed("emergency_stop: never heard: publish it again and again")
+
+
+def test_hold_ups_do_not_keep_a_robot_going_whose_emergency_stop_is_silent() -> None:
+    loop = listening()
+    loop.heartbeat = False
+    for _ in range(3):
+        loop.tick(0.25)
+        loop.run(0.2)
+    assert loop.controller.arming.latched.startswith("its topic: none for")
+
+
+def test_what_was_silent_before_an_activation_is_so_after_it() -> None:
+    loop = listening()
+    loop.controller.rest("deactivated")
+    loop.heartbeat = False
+    loop.steady += 600.0
+    assert loop.arm() is not None
+    loop.tick(TICK)
+    assert loop.arm() is not None

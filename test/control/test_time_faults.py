@@ -100,10 +100,3 @@ def test_an_answer_to_a_frame_of_before_the_clock_jumped_back_is_void() -> None:
         assert (command.linear_x, command.angular_z) == (0.0, 0.0)
     assert command.state is DriveState.STOPPED
     assert command.reason.startswith("policy: no answer")
-
-
-def test_a_tick_in_whose_place_somebody_else_commanded_zero_stands() -> None:
-    loop = driving()
-    command = loop.controller.command(loop.now + TICK, loop.steady + TICK, held_up=True)
-    assert is_zero(command)
-    assert command.reason == "the control loop was held up for 0.05 s"

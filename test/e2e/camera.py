@@ -16,6 +16,8 @@ import numpy as np
 import rclpy
 from sensor_msgs.msg import CompressedImage, Image
 
+from mobile_vla_ros.control.frames import REMEMBERED
+
 PERIOD = 0.1  # s
 
 
@@ -23,7 +25,8 @@ def main() -> None:
     kind = sys.argv[1]
     rclpy.init()
     node = rclpy.create_node("camera")
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 120, 160, 3), dtype=np.uint8)
+    # Fewer, again and again, would be a camera that hangs.
+    pictures = np.random.default_rng(0).integers(0, 256, (REMEMBERED + 1, 120, 160, 3), dtype=np.uint8)
     if kind == "jpeg":
         publisher = node.create_publisher(CompressedImage, "camera/image_raw/compressed", 1)
         messages = [CompressedImage(format="jpeg", data=_bytes(cv2.imencode(".jpg", one)[1])) for one in pictures]

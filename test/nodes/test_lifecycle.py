@@ -213,9 +213,9 @@ def test_a_command_that_was_held_up_on_its_way_is_decided_anew(
     drive = activated(node)
     decide, moments, sent = drive.controller.command, [], []
 
-    def command(now: float, steady: float, held_up: bool = False) -> Command:
+    def command(now: float, steady: float) -> Command:
         moments.append(steady)
-        decided = decide(now, steady, held_up)
+        decided = decide(now, steady)
         if len(moments) == 1:
             time.sleep(0.1)
         return replace(decided, reason=str(len(moments)))

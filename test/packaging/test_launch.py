@@ -244,6 +244,9 @@ def test_all_that_commands_velocities_says_the_same_kind_of_message(start: Any, 
     for program in ("policy_node", "velocity_smoother", "collision_monitor"):
         assert started[program].parameters["enable_stamped_cmd_vel"] is stamped
     assert started["twist_mux"].parameters["use_stamped"] is stamped
+    started = start("sim.launch.py", enable_stamped_cmd_vel=kind)
+    for program in ("policy_node", "sim_robot"):
+        assert started[program].parameters["enable_stamped_cmd_vel"] is stamped
     started = start("record.launch.py", joystick="true", enable_stamped_cmd_vel=kind, out=str(tmp_path / "runs"))
     assert started["teleop_node"].parameters["publish_stamped_twist"] is stamped
 
@@ -306,7 +309,8 @@ def test_the_simulated_robot_and_its_policy_are_joined(start: Any, tmp_path: Pat
     [
         ({"safety": "true", "cmd_vel": "/r1/cmd_vel_vla"}, "cmd_vel is /r1/cmd_vel_vla"),
         ({"record": "/nowhere"}, "record needs image_transport"),
-        ({"cameras": "front:=/mast hand"}, "cameras: front:=/mast hand: expected NAME:=TOPIC"),
+        ({"cameras": "front:=/mast hand"}, "cameras: front:=/mast hand: expected several NAME:=TOPIC"),
+        ({"cameras": "front:=/mast"}, "a single camera is image"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(
