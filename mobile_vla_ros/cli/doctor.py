@@ -25,6 +25,7 @@ def doctor(
     compressed: Annotated[bool, typer.Option("--compressed", help="image_transport: compressed")] = False,
     cmd_vel: Annotated[str, typer.Option(help="velocity command topic")] = "cmd_vel",
     stamped: Annotated[bool, typer.Option("--stamped", help="enable_stamped_cmd_vel: true")] = False,
+    emergency_stop: Annotated[str, typer.Option(help="topic of the emergency stop")] = "emergency_stop",
     use_sim_time: Annotated[bool, typer.Option("--use-sim-time", help="time from /clock")] = False,
     seconds: Annotated[float, typer.Option(min=1.0, max=60.0, help="for which topics are watched")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="findings as JSON")] = False,
@@ -35,8 +36,8 @@ def doctor(
     from ..doctor.table import table
 
     images = tuple(image or ())
-    robot = Robot(namespace, images, compressed, cmd_vel, stamped, use_sim_time, seconds) if topics else None
-    findings = examine(policy, device, engine, robot)
+    robot = Robot(namespace, images, compressed, cmd_vel, stamped, emergency_stop, use_sim_time, seconds)
+    findings = examine(policy, device, engine, robot if topics else None)
     if as_json:
         typer.echo(json.dumps([finding.document() for finding in findings], indent=2))
     else:

@@ -17,7 +17,7 @@ from .policy import Wants, check_policy
 from .probe import probe
 from .ros import check_ros
 from .software import PACKAGES, check_packages, check_python
-from .topics import check_camera, check_clock, check_command
+from .topics import check_camera, check_clock, check_command, check_emergency_stop
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Robot:
     compressed: bool
     command: str
     stamped: bool
+    emergency_stop: str
     use_sim_time: bool
     seconds: float
 
@@ -75,11 +76,20 @@ def _watch(robot: Robot, wants: Wants | None) -> tuple[list[Finding], int]:
     from .observe import observe  # needs rclpy
 
     images = robot.images or camera_topics(() if wants is None else wants.cameras)
-    seen = observe(robot.namespace, images, robot.compressed, robot.command, robot.use_sim_time, robot.seconds)
+    seen = observe(
+        robot.namespace,
+        images,
+        robot.compressed,
+        robot.command,
+        robot.emergency_stop,
+        robot.use_sim_time,
+        robot.seconds,
+    )
     clock = check_clock(robot.use_sim_time, seen.clocks, seen.now)
     findings = [] if clock is None else [clock]
     for camera in seen.cameras:
         findings += check_camera(camera, None if wants is None else wants.dt)
     findings.append(check_command(seen.command, robot.stamped, seen.command_publishers, seen.command_listeners))
+    findings.append(check_emergency_stop(seen.emergency_stop, seen.emergency_stop_publishers))
     raw = [] if robot.compressed else [frame.size for camera in seen.cameras for frame in camera.frames]
     return findings, max(raw, default=FRAME)

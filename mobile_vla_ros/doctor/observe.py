@@ -30,6 +30,8 @@ class Observed:
         cameras: of the cameras.
         command: full name of the command topic.
         command_publishers, command_listeners: its ends.
+        emergency_stop: full name of the emergency stop's topic.
+        emergency_stop_publishers: of it.
         clocks: publishers of /clock.
         now: s, of the node's clock at the end.
     """
@@ -38,12 +40,20 @@ class Observed:
     command: str
     command_publishers: tuple[Endpoint, ...]
     command_listeners: tuple[Endpoint, ...]
+    emergency_stop: str
+    emergency_stop_publishers: tuple[Endpoint, ...]
     clocks: int
     now: float
 
 
 def observe(
-    namespace: str, images: Sequence[str], compressed: bool, command: str, use_sim_time: bool, seconds: float
+    namespace: str,
+    images: Sequence[str],
+    compressed: bool,
+    command: str,
+    emergency_stop: str,
+    use_sim_time: bool,
+    seconds: float,
 ) -> Observed:
     """Watch for `seconds`.
 
@@ -52,6 +62,7 @@ def observe(
         images: topics of the cameras, without /compressed.
         compressed: whether to watch their /compressed.
         command: command topic.
+        emergency_stop: topic of the emergency stop.
         use_sim_time: whether ages are counted on /clock.
         seconds: s, for finding everybody and for counting frames.
 
@@ -65,12 +76,14 @@ def observe(
         parameter_overrides=[Parameter("use_sim_time", value=use_sim_time)],
     )
     try:
-        return _watch(own, images, compressed, command, seconds)
+        return _watch(own, images, compressed, command, emergency_stop, seconds)
     finally:
         own.close()
 
 
-def _watch(own: OwnNode, images: Sequence[str], compressed: bool, command: str, seconds: float) -> Observed:
+def _watch(
+    own: OwnNode, images: Sequence[str], compressed: bool, command: str, emergency_stop: str, seconds: float
+) -> Observed:
     node = own.ros
     kind, end_of_topic = camera_messages("compressed" if compressed else "raw")
     frames: dict[str, list[Frame]] = {}
@@ -81,7 +94,7 @@ def _watch(own: OwnNode, images: Sequence[str], compressed: bool, command: str, 
     own.listen()
     own.wait(seconds)
     expected = COMPRESSED_IMAGE if compressed else IMAGE
-    command = node.resolve_topic_name(command)
+    command, emergency_stop = node.resolve_topic_name(command), node.resolve_topic_name(emergency_stop)
     return Observed(
         tuple(
             Camera(topic, expected, _endpoints(node.get_publishers_info_by_topic(topic)), tuple(arrived), seconds)
@@ -90,6 +103,8 @@ def _watch(own: OwnNode, images: Sequence[str], compressed: bool, command: str, 
         command,
         _endpoints(node.get_publishers_info_by_topic(command)),
         _endpoints(node.get_subscriptions_info_by_topic(command)),
+        emergency_stop,
+        _endpoints(node.get_publishers_info_by_topic(emergency_stop)),
         node.count_publishers("/clock"),
         _now(node),
     )

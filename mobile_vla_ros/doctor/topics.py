@@ -9,6 +9,7 @@ from statistics import median
 from .finding import Finding, error, ok, warning
 
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+BOOL = "std_msgs/msg/Bool"
 TWIST, TWIST_STAMPED = "geometry_msgs/msg/Twist", "geometry_msgs/msg/TwistStamped"
 CAMERA_TIMEOUT = 0.3  # s; the node's own, in config/policy_node.yaml
 AHEAD = 0.05  # s that a stamp may lie in the future before the clocks are said to differ
@@ -165,6 +166,27 @@ def check_command(
         advice = "two drivers of one base alternate: put twist_mux between (launch/safety.launch.py)"
         return warning(topic, f"listening: {names}; also published by {', '.join(others)}", advice)
     return ok(topic, f"listening: {names}")
+
+
+def check_emergency_stop(topic: str, publishers: tuple[Endpoint, ...]) -> Finding:
+    """Whether the node will hear the emergency stop.
+
+    Args:
+        topic: full name.
+        publishers: of the topic.
+    """
+    names = ", ".join(publisher.node for publisher in publishers)
+    if not publishers:
+        advice = "only ~/stop stops the robot then: a heartbeat here and emergency_stop_timeout (docs/safety.md)"
+        return warning(topic, "nobody publishes it", advice)
+    if any(publisher.kind != BOOL for publisher in publishers):
+        kinds = ", ".join(sorted({publisher.kind for publisher in publishers}))
+        return error(topic, f"type {kinds}, by {names}", f"the node hears {BOOL}: change the publisher")
+    if not all(publisher.reliable for publisher in publishers):
+        return error(topic, f"published best effort, by {names}", "the node does not hear that: publish it reliably")
+    if len(publishers) > 1:
+        return warning(topic, f"{len(publishers)} publishers: {names}", "of two the last message counts: keep one")
+    return ok(topic, f"published by {names}")
 
 
 def check_clock(use_sim_time: bool, publishers: int, now: float) -> Finding | None:

@@ -109,7 +109,7 @@ def call(*arguments: str) -> Result:
 
 
 def test_a_robot_is_seen_as_it_is(robot: FakeRobot) -> None:
-    seen = observe("/", ["camera/image_raw"], False, "cmd_vel", False, SECONDS)
+    seen = observe("/", ["camera/image_raw"], False, "cmd_vel", "emergency_stop", False, SECONDS)
     (camera,) = seen.cameras
     assert camera.publishers == (Endpoint("/robot", IMAGE, False, False),)
     assert len(camera.frames) > 10
@@ -119,12 +119,13 @@ def test_a_robot_is_seen_as_it_is(robot: FakeRobot) -> None:
     assert {(frame.layout, frame.size, frame.problem) for frame in camera.frames} == {("rgb8, 80 x 60", 14400, "")}
     assert seen.command_listeners == (Endpoint("/robot", TWIST, True, False),)
     assert seen.command_publishers == ()
+    assert (seen.emergency_stop, seen.emergency_stop_publishers) == ("/emergency_stop", ())
     assert seen.clocks == 0
 
 
 @pytest.mark.parametrize("robot", [True], indirect=True)
 def test_ages_are_counted_on_the_simulators_clock(robot: FakeRobot) -> None:
-    seen = observe("/", ["camera/image_raw"], False, "cmd_vel", True, SECONDS)
+    seen = observe("/", ["camera/image_raw"], False, "cmd_vel", "emergency_stop", True, SECONDS)
     assert seen.clocks == 1
     assert 1000.0 < seen.now < 1000.0 + 600.0
     age = seen.cameras[0].frames[-1].age

@@ -7,6 +7,7 @@ import yaml
 
 from mobile_vla_ros.doctor import Finding, State
 from mobile_vla_ros.doctor.topics import (
+    BOOL,
     CAMERA_TIMEOUT,
     COMPRESSED_IMAGE,
     IMAGE,
@@ -18,6 +19,7 @@ from mobile_vla_ros.doctor.topics import (
     check_camera,
     check_clock,
     check_command,
+    check_emergency_stop,
 )
 
 TOPIC = "/camera/image_raw"
@@ -96,6 +98,25 @@ def test_the_command_topic(
     stamped: bool, publishers: tuple[Endpoint, ...], listeners: tuple[Endpoint, ...], state: State
 ) -> None:
     assert check_command("/cmd_vel", stamped, publishers, listeners).state is state
+
+
+BUTTON = Endpoint("/button", BOOL, True, False)
+
+
+@pytest.mark.parametrize(
+    ("publishers", "state"),
+    [
+        ((), State.WARNING),
+        ((BUTTON,), State.OK),
+        ((BUTTON, Endpoint("/other_button", BOOL, True, False)), State.WARNING),
+        ((Endpoint("/button", BOOL, False, False),), State.ERROR),
+        ((Endpoint("/button", "std_msgs/msg/Empty", True, False),), State.ERROR),
+    ],
+)
+def test_the_emergency_stop(publishers: tuple[Endpoint, ...], state: State) -> None:
+    finding = check_emergency_stop("/emergency_stop", publishers)
+    assert finding.state is state
+    assert bool(finding.advice) == (state is not State.OK)
 
 
 def test_the_clock() -> None:
