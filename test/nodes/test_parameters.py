@@ -90,6 +90,8 @@ def test_the_shipped_file_is_accepted_and_says_the_defaults() -> None:
         "threads:=2",
         "qos_overrides./camera/image_raw.subscription.reliability:=reliable",
         "qos_overrides./instruction.subscription.durability:=transient_local",
+        "qos_overrides./emergency_stop.subscription.durability:=transient_local",
+        "emergency_stop_timeout:=0.3",
     ],
 )
 def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> None:
@@ -107,6 +109,7 @@ def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> Non
         ("stop_release:=0.6", "parameter stop_release = 0.6 is above stop_threshold = 0.5"),
         ("control_hz:=10.0 -p camera_timeout:=0.4", "a dead camera would stop the robot after 0.60 s"),
         ("odometry_timeout:=-1.0", "odometry_timeout out of range"),
+        ("emergency_stop_timeout:=6.0", "emergency_stop_timeout out of range"),
         ("overlay_camera_height:=.nan", "overlay_camera_height out of range"),
         ("overlay_camera_fov:=3.2", "overlay_camera_fov out of range"),
         ("overlay_robot_width:=0.0", "overlay_robot_width out of range"),
