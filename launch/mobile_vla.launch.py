@@ -22,6 +22,8 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from mobile_vla_ros.camera_topics import renamed_topics, with_compressed
+
 # Parameters of the node that are arguments, too: an empty one leaves what params_file says.
 TEXTS = {
     "policy": "policy directory",
@@ -105,10 +107,7 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
         raise RuntimeError(f"cmd_vel is {given['cmd_vel']}, where twist_mux hears the policy: expected the base's")
     if recorded and given["image_transport"] not in ("raw", "compressed"):
         raise RuntimeError("record needs image_transport, raw or compressed, to know which pictures to record")
-    rules = [rule.partition(":=") for rule in given["cameras"].split()]
-    if len(rules) == 1 or not all(name and topic for name, _, topic in rules):
-        raise RuntimeError(f"cameras: {given['cameras']}: expected several NAME:=TOPIC; a single camera is image")
-    cameras = {f"camera/{name}/image_raw": topic for name, _, topic in rules} or {"camera/image_raw": given["image"]}
+    cameras = renamed_topics(given["cameras"], given["image"])
     enclave = ["--enclave", given["enclave"]] if given["enclave"] else []
     node = Node(
         package="mobile_vla_ros",
@@ -122,8 +121,7 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
             | {name: given[name] == "true" for name in SWITCHES if given[name]},
         ],
         remappings=[
-            *cameras.items(),
-            *((f"{name}/compressed", f"{topic}/compressed") for name, topic in cameras.items()),
+            *with_compressed(cameras),
             ("instruction", LaunchConfiguration("instruction")),
             ("emergency_stop", LaunchConfiguration("emergency_stop")),
             ("odom", LaunchConfiguration("odom")),

@@ -13,6 +13,8 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from mobile_vla_ros.camera_topics import renamed_topics, with_compressed
+
 # Parameters of the node that are arguments, too: an empty one leaves what params_file says.
 TEXTS = {
     "policy": "policy directory",
@@ -49,10 +51,6 @@ def generate_launch_description() -> LaunchDescription:
 def _start(context: LaunchContext) -> list[Node]:
     """The server, which hears the camera topics of the robot."""
     given = context.launch_configurations
-    rules = [rule.partition(":=") for rule in given["cameras"].split()]
-    if len(rules) == 1 or not all(name and topic for name, _, topic in rules):
-        raise RuntimeError(f"cameras: {given['cameras']}: expected several NAME:=TOPIC; a single camera is image")
-    cameras = {f"camera/{name}/image_raw": topic for name, _, topic in rules} or {"camera/image_raw": given["image"]}
     return [
         Node(
             package="mobile_vla_ros",
@@ -64,10 +62,7 @@ def _start(context: LaunchContext) -> list[Node]:
                 given["params_file"],
                 {name: ParameterValue(given[name], value_type=str) for name in TEXTS if given[name]},
             ],
-            remappings=[
-                *cameras.items(),
-                *((f"{name}/compressed", f"{topic}/compressed") for name, topic in cameras.items()),
-            ],
+            remappings=with_compressed(renamed_topics(given["cameras"], given["image"])),
             arguments=["--ros-args", "--enclave", given["enclave"]] if given["enclave"] else [],
         )
     ]

@@ -5,7 +5,6 @@ moment is tried again: its bounds are those of a robot, whose cores no host take
 that only sleeps; a failure on a calm machine stands.
 """
 
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from mobile_vla_ros.bringup.process import let_children_hang_up
 from mobile_vla_ros.shared_memory import remove_left_behind
 
 settings.register_profile("steady", derandomize=True, deadline=None, max_examples=100)
@@ -36,9 +36,8 @@ def _nothing_left_behind() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _hangups_reach_children() -> None:
-    """What is ignored here (nohup) children would ignore, too: tests hang up on nodes."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda *_: None)
+    """Tests hang up on nodes."""
+    let_children_hang_up()
 
 
 class MachineHeldUpError(Exception):

@@ -1,4 +1,4 @@
-"""A ROS node as a child process with a log file; it ends when the demonstration ends, however that comes."""
+"""A ROS node as a child process with a log file; it ends with whoever started it, however that comes."""
 
 from __future__ import annotations
 
@@ -67,12 +67,18 @@ class NodeProcess:
         raise BringUpError(f"{self.name}, process {self.pid}, does not even end by SIGKILL")
 
 
+def let_children_hang_up() -> None:
+    """Where SIGHUP is ignored (nohup), take it and do nothing: what is ignored, children would ignore, too."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
+
+
 @contextmanager
 def node_process(name: str, command: Sequence[str], environment: dict[str, str], log: Path) -> Iterator[NodeProcess]:
     """Start a node and end it on leaving.
 
-    It has a session of its own: a Ctrl-C in the terminal reaches the demonstration only, which then ends its
-    children in order. A child inherits an ignored SIGINT, but not a handler: so the caller must have one.
+    It has a session of its own: a Ctrl-C in the terminal reaches the caller only, which then ends its children in
+    order. A child inherits an ignored SIGINT, but not a handler: so the caller must have one.
 
     Args:
         name: for messages.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from ..bringup.domain import free_domain, use_domain
+from ..bringup.process import let_children_hang_up
 from ..own_node import OwnNode
 from ..shared_memory import remove_left_behind
 from ..stamps import seconds
@@ -65,10 +65,7 @@ class Bench:
     """
 
     def __init__(self, folder: Path) -> None:
-        if (
-            signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        ):  # by nohup: what is ignored its children would ignore, too
-            signal.signal(signal.SIGHUP, lambda *_: None)
+        let_children_hang_up()
         remove_left_behind()  # among too much of it a node may not hear its camera
         environment = use_domain(free_domain())
         self.commands: list[Command] = []

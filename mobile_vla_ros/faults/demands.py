@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 GOOD = "good"  # nothing is to go wrong (any more)
+CALLBACK = "callback"  # one of the node's is to wait
 
 
 def obey(demand: Callable[[str], None]) -> None:

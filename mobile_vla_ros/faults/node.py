@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 
 from ..inference.loading import Loaded
 from ..policy_node.node import STEADY, PolicyNode
 from ..robot_node import run
-from .demands import GOOD, obey, tell_fault
-from .policy import CALLBACK, SLOW, FaultyPolicy
+from .demands import CALLBACK, GOOD, obey, tell_fault
+from .policy import SLOW, FaultyPolicy
 
 _LOOK = 0.01  # s
 
@@ -19,29 +20,33 @@ class FaultyNode(PolicyNode):
 
     Args:
         policy: what steers.
+        wanted: is set when it is to wait.
     """
 
-    def __init__(self, policy: FaultyPolicy) -> None:
+    def __init__(self, policy: FaultyPolicy, wanted: threading.Event) -> None:
         super().__init__(lambda: Loaded(policy, identity="faulty"))
-        self._policy = policy
+        self._wanted = wanted
         self.create_timer(_LOOK, self._wait, clock=STEADY)
 
     def _wait(self) -> None:
-        if self._policy.fault == CALLBACK:
-            self._policy.fault = ""
+        if self._wanted.is_set():
+            self._wanted.clear()
             tell_fault()
             time.sleep(SLOW)
 
 
 def main() -> int:
     """Run the node; the exit code."""
-    policy = FaultyPolicy(lambda _: tell_fault())
+    policy, wanted = FaultyPolicy(lambda _: tell_fault()), threading.Event()
 
     def demand(fault: str) -> None:
-        policy.fault = "" if fault == GOOD else fault
+        if fault == CALLBACK:
+            wanted.set()
+        else:
+            policy.fault = "" if fault == GOOD else fault
 
     obey(demand)
-    return run(lambda: FaultyNode(policy))
+    return run(lambda: FaultyNode(policy, wanted))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ from .bench import Bench
 from .fault import Fault, GoesOn, Injected, by_sensors
 from .judge import Expected
 from .policy import DT
-from .promises import CONFIG, T
+from .promises import CONFIG, EMERGENCY_STOP_TIMEOUT, ODOMETRY_TIMEOUT, T
 
-ODOMETRY_TIMEOUT = EMERGENCY_STOP_TIMEOUT = 0.3  # s
 # The other kinds of input, all at once: JPEG, odometry and an emergency stop that have to be heard, time from /clock.
 OTHER_INPUTS = MappingProxyType(
     {

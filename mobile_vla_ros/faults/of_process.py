@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from .base import stopping_time
 from .bench import Bench
+from .demands import CALLBACK
 from .fault import Fault, GoesOn, Injected, by_policy
 from .judge import Expected
-from .policy import CALLBACK, SLOW, SPEED
+from .policy import SLOW, SPEED
 from .promises import T
 
 STOPPED = 1.0  # s

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..control import Command
 from ..control.controller import STARVED
 from ..control.frames import MOVING
-from .promises import RAMP
-from .world import CONFIG, EMERGENCY_STOP_TIMEOUT, TICK, World
+from .promises import EMERGENCY_STOP_TIMEOUT, RAMP
+from .world import CONFIG, TICK, World
 
 _ROUNDING = 1e-6  # s
 
@@ -45,21 +45,24 @@ class Oracle:
             "no instruction": not world.controller.instruction,
             "a policy that failed": world.failed,
             "a clock that jumped": world.jumped,
-            "a control loop that was held up": world.gap > STARVED * TICK + _ROUNDING,
+            "a control loop that was held up": self._held_up,
             "a bad frame": world.steady - world.last_bad <= CONFIG.camera_timeout - _ROUNDING,
             "a frozen picture": self._picture_changed > CONFIG.frozen_timeout + TICK + _ROUNDING,
         }
         reasons = [name for name, (since, most) in late.items() if world.steady - since > most + _ROUNDING]
         return ", ".join(reasons + [name for name, holds in plain.items() if holds])
 
+    @property
+    def _held_up(self) -> bool:
+        return self._world.gap > STARVED * TICK + _ROUNDING
+
     def _listen(self) -> None:
         """What came in a hold-up is read after its end: once it may have been the emergency stop's topic."""
         world = self._world
         if world.last_heartbeat != self._heartbeat:
             self._heartbeat = self._heard = world.last_heartbeat
-        held_up = world.gap > STARVED * TICK + _ROUNDING
         silence = world.steady - world.gap - self._heard
-        if held_up and self._heard == self._heartbeat and silence <= EMERGENCY_STOP_TIMEOUT + _ROUNDING:
+        if self._held_up and self._heard == self._heartbeat and silence <= EMERGENCY_STOP_TIMEOUT + _ROUNDING:
             self._heard = world.steady
 
     def see(self, command: Command) -> None:

@@ -33,7 +33,6 @@ CONTINUOUS = (
     SimpleNamespace(name="angular_z", minimum=-1.2, maximum=1.2),
 )
 ONCE = ("sleep", "compute", "hold", "hang", "die")  # they go wrong in one step only
-CALLBACK = "callback"  # not of the policy: one of the node's waits for `SLOW`
 FAULTS = (*ONCE, "raise", "nan", "infinite", "far", "shape", "probability", "done")
 
 
@@ -66,7 +65,7 @@ class FaultyPolicy:
             RuntimeError: the fault `raise`.
             SystemExit: the fault `die`.
         """
-        fault = self.fault if self.fault in FAULTS else ""
+        fault = self.fault
         if fault in ONCE:
             self.fault = ""
         if fault:

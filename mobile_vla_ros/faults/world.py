@@ -13,10 +13,10 @@ from ..control import ActionRange, Arming, Command, ControllerConfig, DriveContr
 from ..images import ImageError, check
 from ..inference.worker import Answer, Failure, InferenceWorker, Planned, Request
 from .policy import CONTINUOUS, DT, LIMITS, FaultyPolicy
+from .promises import EMERGENCY_STOP_TIMEOUT, ODOMETRY_TIMEOUT
 
 TICK = 0.05  # s
 FRAME_TICKS = 2  # between two frames
-ODOMETRY_TIMEOUT = EMERGENCY_STOP_TIMEOUT = 0.3  # s
 CONFIG = ControllerConfig(dt=DT, odometry_timeout=ODOMETRY_TIMEOUT)
 ANSWER_TIMEOUT = 10.0  # s of real time from which on a worker that does not answer counts as a deadlock
 _SIZE = 4  # pixels, both ways

@@ -228,7 +228,8 @@ class Drive:
         """Send the command of this moment; the time of sending."""
         command = self.controller.command(now, steady)
         if time.monotonic() - steady > HELD_UP:  # an old velocity must not leave late, as if it were of now
-            command = self.controller.command(self._now(), time.monotonic())
+            now, steady = self._now(), time.monotonic()
+            command = self.controller.command(now, steady)
         stamp = self._publishers.command(command)
         self._tell(command, steady)
         self._note_stop(command)
