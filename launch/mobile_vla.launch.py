@@ -22,6 +22,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from mobile_vla_ros.bringup.delayed_signals import launch_prefix
 from mobile_vla_ros.camera_topics import renamed_topics, with_compressed
 
 # Parameters of the node that are arguments, too: an empty one leaves what params_file says.
@@ -128,6 +129,7 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
             ("cmd_vel", MUX_INPUT if safe else LaunchConfiguration("cmd_vel")),
         ],
         arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level"), *enclave],
+        prefix=launch_prefix(given, 0.0),  # SIGTERM to launch, or its death, ends the node, too
     )
     around = []
     if safe:
@@ -135,7 +137,8 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
     if recorded:
         compressed = "true" if given["image_transport"] == "compressed" else "false"
         pictures = {"images": " ".join(cameras.values()), "compressed": compressed}
-        around.append(_included("record.launch.py", context, out=given["record"], **pictures))
+        recording = {"out": given["record"], "end_with_recorder": "false", **pictures}  # the robot drives on without
+        around.append(_included("record.launch.py", context, **recording))
     return [node, *around]
 
 

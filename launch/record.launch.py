@@ -1,13 +1,17 @@
 """Demonstrations for training: camera, commands, odometry and the instruction into a rosbag2 recording.
 
 ros2 launch mobile_vla_ros record.launch.py joystick:=true
+
+When the recorder ends, the launch ends: nobody is to go on with demonstrations that are not recorded. mobile_vla.launch.py,
+which records a run that goes on without a recording, says end_with_recorder:=false; then it is an error in the log.
 """
 
 from datetime import datetime
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
+from launch.logging import get_logger
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -39,6 +43,12 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument("extra", default_value="", description="more topics, separated by spaces"),
             DeclareLaunchArgument(
                 "use_sim_time", default_value="false", choices=["true", "false"], description="time from /clock"
+            ),
+            DeclareLaunchArgument(
+                "end_with_recorder",
+                default_value="true",
+                choices=["true", "false"],
+                description="end the launch when the recorder ends, whatever the reason",
             ),
             DeclareLaunchArgument(
                 "joystick",
@@ -105,5 +115,14 @@ def _recorder(context: LaunchContext) -> list[ExecuteProcess]:
             output="screen",
             # A recording without its metadata.yaml is not readable: writing what is cached may take longer than 5 s.
             sigterm_timeout="30",
+            on_exit=[OpaqueFunction(function=_after_recorder, args=[given["end_with_recorder"] == "true"])],
         )
     ]
+
+
+def _after_recorder(context: LaunchContext, end: bool) -> list[Shutdown]:
+    """Report a recorder that has ended by itself, and end the launch if `end`."""
+    if context.is_shutdown:
+        return []
+    get_logger("record").error("the recorder has ended: NOTHING IS RECORDED from now on")
+    return [Shutdown(reason="the recorder has ended")] if end else []

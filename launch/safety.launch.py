@@ -6,6 +6,9 @@ cmd_vel_smoothed -> collision_monitor -> cmd_vel
 mobile_vla.launch.py includes it with safety:=true. Apart:
 ros2 launch mobile_vla_ros safety.launch.py collision_monitor:=true
 ros2 launch mobile_vla_ros mobile_vla.launch.py policy:=... cmd_vel:=cmd_vel_vla
+
+Whatever ends the launch (Ctrl-C, SIGINT, SIGTERM, a terminal that closes), the base's last commands are zeros: the mux ends
+0.5 s later, when the policy node's zero is through, and the others 2.5 s after the mux, when the smoother has braked.
 """
 
 from launch import LaunchContext, LaunchDescription
@@ -13,6 +16,8 @@ from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.substitutions import FindPackageShare
+
+from mobile_vla_ros.bringup.delayed_signals import MUX_DELAY, SMOOTHER_DELAY, launch_prefix
 
 PARTS = ("twist_mux", "velocity_smoother", "collision_monitor")
 
@@ -30,6 +35,12 @@ def generate_launch_description() -> LaunchDescription:
                 description="also stop for what a laser scanner on scan sees",
             ),
             DeclareLaunchArgument("cmd_vel", default_value="cmd_vel", description="what the base is commanded"),
+            DeclareLaunchArgument(
+                "tf",
+                default_value="tf",
+                description="transforms for collision_monitor, with static ones on the same name and _static; /tf where "
+                "the robot publishes the global topic in spite of its namespace",
+            ),
             DeclareLaunchArgument(
                 "enable_stamped_cmd_vel",
                 default_value="",
@@ -61,7 +72,7 @@ def _chain(context: LaunchContext) -> list[Node]:
     monitored = given["collision_monitor"] == "true"
     clock = {"use_sim_time": given["use_sim_time"] == "true"}
 
-    def part(package: str, name: str, stamped: str, remappings: dict[str, str]) -> Node:
+    def part(package: str, name: str, stamped: str, remappings: dict[str, str], delay: float = SMOOTHER_DELAY) -> Node:
         kind = {stamped: given["enable_stamped_cmd_vel"] == "true"} if given["enable_stamped_cmd_vel"] else {}
         return Node(
             package=package,
@@ -70,16 +81,18 @@ def _chain(context: LaunchContext) -> list[Node]:
             output="screen",
             parameters=[given[f"{name}_params_file"], clock | kind],
             remappings=remappings.items(),
+            prefix=launch_prefix(given, delay),
         )
 
     mux = {"cmd_vel_out": "cmd_vel_mux", "emergency_stop": given["emergency_stop"]}
     smoother = {"cmd_vel": "cmd_vel_mux", "cmd_vel_smoothed": "cmd_vel_smoothed" if monitored else given["cmd_vel"]}
     chain = [
-        part("twist_mux", "twist_mux", "use_stamped", mux),
+        part("twist_mux", "twist_mux", "use_stamped", mux, MUX_DELAY),
         part("nav2_velocity_smoother", "velocity_smoother", "enable_stamped_cmd_vel", smoother),
     ]
     if monitored:
-        monitor = {"cmd_vel": given["cmd_vel"]}
+        # tf2 hears /tf in every namespace; nav2's own launch files make it relative, too.
+        monitor = {"cmd_vel": given["cmd_vel"], "/tf": given["tf"], "/tf_static": f"{given['tf']}_static"}
         chain.append(part("nav2_collision_monitor", "collision_monitor", "enable_stamped_cmd_vel", monitor))
     managed = ["velocity_smoother", *(["collision_monitor"] if monitored else [])]
     manager = Node(
@@ -88,5 +101,6 @@ def _chain(context: LaunchContext) -> list[Node]:
         name="lifecycle_manager_safety",
         output="screen",
         parameters=[{"autostart": True, "node_names": managed}, clock],
+        prefix=launch_prefix(given, SMOOTHER_DELAY),
     )
     return [*chain, manager]

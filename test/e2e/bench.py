@@ -64,6 +64,20 @@ class Process:
     def send(self, number: int) -> None:
         self._process.send_signal(number)
 
+    def send_to_group(self, number: int) -> None:
+        """Send a signal to it and its children, as a terminal does."""
+        os.killpg(self._process.pid, number)
+
+    @property
+    def group_runs(self) -> bool:
+        """Whether it or a child of it has not ended."""
+        self._process.poll()
+        try:
+            os.killpg(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
     def wait(self, timeout: float = PATIENCE) -> int:
         """The exit code."""
         self._may_end = True
