@@ -114,6 +114,7 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
         package="mobile_vla_ros",
         executable="policy_node",
         name="policy_node",
+        exec_name="policy_node",
         namespace=LaunchConfiguration("namespace"),
         output="screen",
         parameters=[

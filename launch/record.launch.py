@@ -2,8 +2,8 @@
 
 ros2 launch mobile_vla_ros record.launch.py joystick:=true
 
-When the recorder ends, the launch ends: nobody is to go on with demonstrations that are not recorded. mobile_vla.launch.py,
-which records a run that goes on without a recording, says end_with_recorder:=false; then it is an error in the log.
+When the recorder ends, the launch ends: a demonstration that is not recorded is in vain. mobile_vla.launch.py, whose
+robot drives on, sets end_with_recorder:=false; the log then has an error.
 """
 
 from datetime import datetime

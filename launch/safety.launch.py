@@ -7,8 +7,9 @@ mobile_vla.launch.py includes it with safety:=true. Apart:
 ros2 launch mobile_vla_ros safety.launch.py collision_monitor:=true
 ros2 launch mobile_vla_ros mobile_vla.launch.py policy:=... cmd_vel:=cmd_vel_vla
 
-Whatever ends the launch (Ctrl-C, SIGINT, SIGTERM, a terminal that closes), the base's last commands are zeros: the mux ends
-0.5 s later, when the policy node's zero is through, and the others 2.5 s after the mux, when the smoother has braked.
+However the launch is ended (Ctrl-C, SIGINT, SIGTERM, a terminal that closes), the base's last commands are zeros: the
+mux ends 0.5 s later, after the policy node's zero command; the others 2.5 s after the mux, when the smoother has
+braked.
 """
 
 from launch import LaunchContext, LaunchDescription
@@ -38,8 +39,8 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "tf",
                 default_value="tf",
-                description="transforms for collision_monitor, with static ones on the same name and _static; /tf where "
-                "the robot publishes the global topic in spite of its namespace",
+                description="transforms for collision_monitor; static ones are on the same name with _static. "
+                "/tf: the robot publishes them outside its namespace",
             ),
             DeclareLaunchArgument(
                 "enable_stamped_cmd_vel",
@@ -78,6 +79,7 @@ def _chain(context: LaunchContext) -> list[Node]:
             package=package,
             executable=name,
             name=name,
+            exec_name=name,
             output="screen",
             parameters=[given[f"{name}_params_file"], clock | kind],
             remappings=remappings.items(),
@@ -99,6 +101,7 @@ def _chain(context: LaunchContext) -> list[Node]:
         package="nav2_lifecycle_manager",
         executable="lifecycle_manager",
         name="lifecycle_manager_safety",
+        exec_name="lifecycle_manager",
         output="screen",
         parameters=[{"autostart": True, "node_names": managed}, clock],
         prefix=launch_prefix(given, SMOOTHER_DELAY),

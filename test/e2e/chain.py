@@ -1,12 +1,13 @@
-"""Stand-ins for twist_mux 4.3 and nav2's velocity_smoother 1.4.2 with the shipped parameters, behaving as those were measured.
+"""Stand-ins for twist_mux 4.3 and nav2's velocity_smoother 1.4.2 with the shipped parameters, which behave as measured.
 
-Argument: mux or smoother. The mux passes a command on when it arrives, if no fresher right of way or lock masks it, and sends
-nothing by itself. The smoother repeats the last command for velocity_timeout, brakes, then is silent. Both end at once on
-SIGINT and SIGTERM, by the default handlers, without a last command.
+Argument: mux or smoother. The mux passes a command on when it arrives, unless a lock or a fresh command of a higher
+priority masks it; it publishes nothing by itself. The smoother repeats the last command for velocity_timeout, brakes,
+then is silent. Both end at once on SIGINT and SIGTERM, by the default handlers, without a last command.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -37,7 +38,7 @@ class Mux(Node):
         self._sources = given["topics"].values()
         self._heard = {source["topic"]: float("-inf") for source in self._sources}
         self._locked, self._beat = True, float("-inf")
-        self._out = self.create_publisher(Twist, "cmd_vel_mux", 10)
+        self._out = self.create_publisher(Twist, "cmd_vel_out", 10)
         self.create_subscription(Bool, self._lock["topic"], self._on_lock, 10)
         for source in self._sources:
             self.create_subscription(Twist, source["topic"], self._passes_on(source), 10)
@@ -61,8 +62,8 @@ class Smoother(Node):
         super().__init__("velocity_smoother")
         self._given = parameters("velocity_smoother")
         self._wanted, self._arrived, self._last = [0.0, 0.0], float("-inf"), [0.0, 0.0]  # m/s, rad/s
-        self._out = self.create_publisher(Twist, "cmd_vel", 10)
-        self.create_subscription(Twist, "cmd_vel_mux", self._on_command, 10)
+        self._out = self.create_publisher(Twist, "cmd_vel_smoothed", 10)
+        self.create_subscription(Twist, "cmd_vel", self._on_command, 10)
         self.create_timer(1.0 / self._given["smoothing_frequency"], self._tick)
 
     def _on_command(self, message: Twist) -> None:
@@ -89,7 +90,5 @@ class Smoother(Node):
 if __name__ == "__main__":
     rclpy.init()
     node = {"mux": Mux, "smoother": Smoother}[sys.argv[1]]()
-    try:
+    with contextlib.suppress(ExternalShutdownException, KeyboardInterrupt):
         rclpy.spin(node)
-    except (ExternalShutdownException, KeyboardInterrupt):
-        pass

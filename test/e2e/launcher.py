@@ -1,8 +1,8 @@
 """What `ros2 launch` is to the processes that it starts, where it is not installed.
 
-Arguments: interactive or noninteractive, then commands as JSON. They share its process group, which is what a Ctrl-C in its
-terminal reaches; a SIGINT to itself it hands on only if it is noninteractive. It ends after its processes, but on SIGTERM and
-SIGHUP at once, and leaves them.
+Arguments: interactive or noninteractive, then commands as JSON. The commands share its process group, which a Ctrl-C in
+the terminal reaches. It hands on a SIGINT only if it is noninteractive. It ends when its commands have ended, but on
+SIGTERM and SIGHUP at once, and leaves them.
 """
 
 import json

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +23,22 @@ pytestmark = pytest.mark.e2e
 
 PARTS = {
     "policy_node": (0.0, "obedient_policy_node.py", "--ros-args", "-r", "cmd_vel:=cmd_vel_vla"),
-    "mux": (MUX_DELAY, "chain.py", "mux"),
-    "smoother": (SMOOTHER_DELAY, "chain.py", "smoother"),
+    "mux": (MUX_DELAY, "chain.py", "mux", "--ros-args", "-r", "cmd_vel_out:=cmd_vel_mux"),
+    "smoother": (
+        SMOOTHER_DELAY,
+        "chain.py",
+        "smoother",
+        *("--ros-args", "-r", "cmd_vel:=cmd_vel_mux", "-r", "cmd_vel_smoothed:=cmd_vel"),
+    ),
 }
+# What the launch files start, and what is started in its place.
+EXECUTABLES = {
+    "mobile_vla_ros/policy_node": f"{FOLDER}/obedient_policy_node.py",
+    "twist_mux/twist_mux": f"{FOLDER}/chain.py mux",
+    "nav2_velocity_smoother/velocity_smoother": f"{FOLDER}/chain.py smoother",
+    "nav2_lifecycle_manager/lifecycle_manager": "-c 'import time; time.sleep(600)'",
+}
+ROOT = FOLDER.parents[1]
 VELOCITY_TIMEOUT, BRAKING = 0.5, 0.2  # s
 SLACK = 0.4  # s: periods of the node and of the smoother, DDS, a machine that does much else
 
@@ -45,6 +59,26 @@ class Chain:
             prefix = shlex.split(launch_prefix({}, delay) or "") if delayed else []
             commands.append([*prefix, sys.executable, str(FOLDER / script), *arguments])
         self._launched.append(self._bench.start("launcher.py", kind, json.dumps(commands)))
+        return self._launched[-1]
+
+    def launch_file(self, folder: Path, name: str, *arguments: str, kind: str = "interactive") -> Process:
+        """Launch a file by the real launch, with stand-ins for what is not ours."""
+        index = folder / "share" / "ament_index" / "resource_index" / "packages"
+        index.mkdir(parents=True)
+        for executable, words in EXECUTABLES.items():
+            (index / Path(executable).parent).touch()
+            program = folder / "lib" / executable
+            program.parent.mkdir(parents=True)
+            program.write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
+            program.chmod(0o755)
+        (folder / "share" / "mobile_vla_ros").mkdir()
+        for part in ("launch", "config"):
+            (folder / "share" / "mobile_vla_ros" / part).symlink_to(ROOT / part)
+        self._launched.append(
+            self._bench.start(
+                "launch_file.py", kind, folder, ROOT / "launch" / name, "image_transport:=raw", *arguments
+            )
+        )
         return self._launched[-1]
 
     def drive(self) -> None:
@@ -78,7 +112,7 @@ def chain(bench: Bench) -> Iterator[Chain]:
     chain.close()
 
 
-@pytest.mark.parametrize(
+ENDS = pytest.mark.parametrize(
     ("kind", "group", "number"),
     [
         ("interactive", True, signal.SIGINT),  # Ctrl-C
@@ -89,6 +123,9 @@ def chain(bench: Bench) -> Iterator[Chain]:
     ],
     ids=["ctrl-c", "stopped", "ctrl-c-attached", "hangup", "terminated"],
 )
+
+
+@ENDS
 def test_a_launch_ends_with_zeros(chain: Chain, kind: str, group: bool, number: int) -> None:
     launched = chain.launch(*PARTS, kind=kind)
     chain.drive()
@@ -106,7 +143,7 @@ def test_without_delays_the_base_keeps_its_last_speed(chain: Chain) -> None:
 
 
 def test_the_chain_alone_ends_with_zeros_while_the_node_drives_on(chain: Chain) -> None:
-    chain.launch("policy_node")
+    chain.launch("policy_node", kind="noninteractive")
     launched = chain.launch("mux", "smoother")
     chain.drive()
     took = chain.end(launched, launched.send_to_group, signal.SIGINT)
@@ -122,3 +159,23 @@ def test_a_launch_ends_with_zeros_also_where_the_mux_masks_those_of_the_node(cha
     took = chain.end(launched, launched.send_to_group, signal.SIGINT)
     chain.assert_still()
     assert took < VELOCITY_TIMEOUT + BRAKING + SLACK
+
+
+@ENDS
+def test_under_the_real_launch(chain: Chain, tmp_path: Path, kind: str, group: bool, number: int) -> None:
+    pytest.importorskip("launch_ros", reason="launch comes with a ROS distribution, not as a wheel")
+    launched = chain.launch_file(tmp_path, "mobile_vla.launch.py", "safety:=true", kind=kind)
+    chain.drive()
+    took = chain.end(launched, launched.send_to_group if group else launched.send, number)
+    chain.assert_still()
+    assert took < BRAKING + SLACK
+
+
+def test_the_chain_alone_under_the_real_launch(chain: Chain, tmp_path: Path) -> None:
+    pytest.importorskip("launch_ros", reason="launch comes with a ROS distribution, not as a wheel")
+    chain.launch("policy_node", kind="noninteractive")
+    launched = chain.launch_file(tmp_path, "safety.launch.py")
+    chain.drive()
+    took = chain.end(launched, launched.send_to_group, signal.SIGINT)
+    chain.assert_still()
+    assert took < MUX_DELAY + VELOCITY_TIMEOUT + BRAKING + SLACK

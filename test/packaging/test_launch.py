@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from mobile_vla_ros.bringup.delayed_signals import MUX_DELAY, SMOOTHER_DELAY
 
 ROOT = Path(__file__).parents[2]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
@@ -29,12 +32,14 @@ EXECUTABLES = {
     "joy": ("joy_node",),
     "teleop_twist_joy": ("teleop_node",),
 }
+DELAYED = "delayed_signals.py"
 NOTE_CALL = f"""#!{sys.executable}
 import json, os, sys
 from pathlib import Path
 arguments = sys.argv
 files = [Path(file) for option, file in zip(arguments, arguments[1:]) if option == "--params-file"]
-call = {{"arguments": arguments, "parameters": [file.read_text() for file in files]}}
+parent = Path(f"/proc/{{os.getppid()}}/cmdline").read_text().split(chr(0))
+call = {{"arguments": arguments, "parameters": [file.read_text() for file in files], "parent": parent}}
 (Path(os.environ["CALLS"]) / f"{{os.getpid()}}.json").write_text(json.dumps(call))
 """
 
@@ -65,6 +70,13 @@ class Started:
 
     arguments: list[str]
     parameters: dict[str, Any]  # of all parameter files: the last one counts
+    parent: list[str]  # command line of the process that started it
+
+    @property
+    def delay(self) -> float | None:
+        """After which it gets signals (s); None: at once, and together with launch."""
+        names = [Path(word).name for word in self.parent]
+        return float(self.parent[names.index(DELAYED) + 1]) if DELAYED in names else None
 
     def _rules(self) -> dict[str, str]:
         after = zip(self.arguments, self.arguments[1:], strict=False)
@@ -122,7 +134,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
                     parameters |= of_node["ros__parameters"]
             program = Path(call["arguments"][0]).name
             assert program not in started
-            started[program] = Started(call["arguments"], parameters)
+            started[program] = Started(call["arguments"], parameters, call["parent"])
             file.unlink()
         return started
 
@@ -228,6 +240,57 @@ def test_a_recording_has_what_the_policy_sees_and_the_base_is_commanded(
     assert started["policy_node"].topic("odom") == "/r1/odometry/filtered"
 
 
+def test_the_chain_gets_signals_after_the_node_and_the_mux_before_what_brakes(start: Any) -> None:
+    started = start("mobile_vla.launch.py", safety="true", collision_monitor="true")
+    delays = {name: one.delay for name, one in started.items()}
+    assert delays.pop("policy_node") == 0.0
+    assert delays.pop("twist_mux") == MUX_DELAY >= 0.4  # the node waits 0.2 s for its zero to be acknowledged
+    assert delays == dict.fromkeys(("velocity_smoother", "collision_monitor", "lifecycle_manager"), SMOOTHER_DELAY)
+    braking = max(
+        abs(speed / decel) for speed, decel in ((0.5, 2.5), (1.0, 6.0))
+    )  # config/robot/velocity_smoother.yaml
+    assert MUX_DELAY + 0.5 + braking < SMOOTHER_DELAY < 4.0  # launch sends SIGTERM after 5 s
+
+
+def test_a_debugger_takes_the_place_of_the_delay(start: Any) -> None:
+    given = {"launch-prefix": "env", "launch-prefix-filter": "policy_node"}
+    started = start("mobile_vla.launch.py", safety="true", **given)
+    assert {one.delay for one in started.values()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("given", "heard"),
+    [({}, "/tf"), ({"namespace": "r1"}, "/r1/tf"), ({"namespace": "r1", "tf": "/tf"}, "/tf")],
+)
+def test_the_monitor_hears_the_transforms_of_its_robot(start: Any, given: dict[str, str], heard: str) -> None:
+    monitor = start("safety.launch.py", collision_monitor="true", **given)["collision_monitor"]
+    assert monitor.topic("/tf") == heard
+    assert monitor.topic("/tf_static") == f"{heard}_static"
+
+
+def test_demonstrations_end_with_their_recorder(start: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from launch.actions import ExecuteProcess
+
+    marathon = ExecuteProcess(cmd=[sys.executable, "-c", "import time; time.sleep(60)"])
+    begin = time.monotonic()
+    start("record.launch.py", marathon, out=str(tmp_path / "runs"))  # the recorder of these tests ends at once
+    assert time.monotonic() - begin < 30.0
+    assert "NOTHING IS RECORDED" in caplog.text
+
+
+def test_a_robot_drives_on_without_its_recorder_which_is_an_error_in_the_log(
+    start: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from launch.actions import ExecuteProcess
+
+    done = tmp_path / "done"
+    program = f"import time; time.sleep(3); open({str(done)!r}, 'w')"
+    node = ExecuteProcess(cmd=[sys.executable, "-c", program])
+    start("mobile_vla.launch.py", node, record=str(tmp_path / "runs"), image_transport="raw")
+    assert done.exists()
+    assert "NOTHING IS RECORDED" in caplog.text
+
+
 def test_every_camera_of_a_policy_is_recorded(start: Any, tmp_path: Path) -> None:
     cameras = "front:=/mast/image hand:=gripper/image"
     started = start("mobile_vla.launch.py", record=str(tmp_path / "runs"), image_transport="raw", cameras=cameras)
@@ -247,7 +310,9 @@ def test_all_that_commands_velocities_says_the_same_kind_of_message(start: Any, 
     started = start("sim.launch.py", enable_stamped_cmd_vel=kind)
     for program in ("policy_node", "sim_robot"):
         assert started[program].parameters["enable_stamped_cmd_vel"] is stamped
-    started = start("record.launch.py", joystick="true", enable_stamped_cmd_vel=kind, out=str(tmp_path / "runs"))
+    # The recorder of these tests ends at once.
+    given = {"out": str(tmp_path / "runs"), "end_with_recorder": "false"}
+    started = start("record.launch.py", joystick="true", enable_stamped_cmd_vel=kind, **given)
     assert started["teleop_node"].parameters["publish_stamped_twist"] is stamped
 
 
