@@ -3,6 +3,8 @@
 import configparser
 import json
 import re
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from distutils.core import run_setup
@@ -165,17 +167,49 @@ def test_an_operator_may_speak_but_not_drive() -> None:
     assert {f"policy_node/{name}" for name in SERVICES} <= allowed(operator, "service", "request")
 
 
-def test_the_unit_ends_the_node_by_sigint() -> None:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read_string((ROOT / "systemd" / "mobile_vla.service").read_text(encoding="utf-8"))
-    service = unit["Service"]
+UNITS = {"mobile_vla": "mobile_vla", "mobile_vla_safety": "safety"}  # and what they launch
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    found = configparser.ConfigParser(strict=False, interpolation=None)
+    found.optionxform = str  # type: ignore[assignment,method-assign]
+    found.read_string((ROOT / "systemd" / f"{name}.service").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_ends_its_nodes_by_sigint(name: str) -> None:
+    service = unit(name)["Service"]
     assert service["KillSignal"] == "SIGINT"
     assert service["KillMode"] == "mixed"
     assert float(service["TimeoutStopSec"]) > 10.0  # ros2 launch waits twice 5 s before it kills
     assert service["Restart"] == "always"  # ros2 launch ends with 0 when its node has failed
-    assert re.search(r"\bexec ros2 launch mobile_vla_ros mobile_vla\.launch\.py\b", service["ExecStart"])
-    assert unit["Install"]["WantedBy"] == "multi-user.target"
+    # Only a launch that is noninteractive hands SIGINT on.
+    launch = rf"\bexec ros2 launch --noninteractive mobile_vla_ros {UNITS[name]}\.launch\.py\b"
+    assert re.search(launch, service["ExecStart"])
+    assert unit(name)["Install"]["WantedBy"] == "multi-user.target"
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_needs_no_home_of_its_user(name: str) -> None:
+    service = unit(name)["Service"]
+    assert service["LogsDirectory"] == service["StateDirectory"] == "mobile_vla"
+    environment = dict(word.split("=") for word in service["Environment"].split())
+    assert environment == {"HOME": "%S/mobile_vla", "ROS_LOG_DIR": "%L/mobile_vla"}
+    assert service["WorkingDirectory"] == environment["HOME"]
+
+
+def test_the_policy_is_stopped_before_what_brings_its_last_zero_to_the_base() -> None:
+    assert "mobile_vla_safety.service" in unit("mobile_vla")["Unit"]["After"].split()  # stopped in reverse order
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_reads_a_unit_without_complaint(name: str) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze on the PATH")
+    path = ROOT / "systemd" / f"{name}.service"
+    done = subprocess.run(["systemd-analyze", "verify", str(path)], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if path.name in line]) == (0, [])
 
 
 @pytest.mark.parametrize("name", ["Dockerfile.jetson", "Dockerfile.desk"])
@@ -184,6 +218,9 @@ def test_a_container_ends_by_sigint(name: str) -> None:
     assert "STOPSIGNAL SIGINT" in lines
     assert 'ENTRYPOINT ["/entrypoint.sh"]' in lines
     assert (ROOT / "docker" / "entrypoint.sh").read_text(encoding="utf-8").rstrip().endswith('exec "$@"')
+    # With -t launch would take the container for a terminal, and not hand on the SIGINT of `docker stop`.
+    launches = [line for line in lines if "ros2 launch mobile" in line or '"launch", "mobile' in line]
+    assert not launches
 
 
 def test_all_of_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
