@@ -67,7 +67,7 @@ setup(
             "typer",
         ],
         # colcon runs pytest only where this extra names it.
-        "test": ["pytest", "hypothesis", "pytest-timeout"],
+        "test": ["pytest>=8", "hypothesis", "pytest-rerunfailures", "pytest-timeout"],
     },
     entry_points={
         "console_scripts": [

@@ -2,7 +2,7 @@
 
 ros2 launch mobile_vla_ros sim.launch.py
 ros2 service call /policy_node/arm std_srvs/srv/Trigger
-ros2 topic pub --once /instruction std_msgs/msg/String "{data: 'go to the red box'}"
+ros2 topic pub --once --keep-alive 2 /instruction std_msgs/msg/String "{data: 'go to the red box'}"
 
 One robot at a time: each would publish a /clock of its own. A base that listens to the same cmd_vel drives along: where
 there is one, give the simulation a ROS_DOMAIN_ID of its own. What mobile_vla.launch.py takes is taken here, too;
