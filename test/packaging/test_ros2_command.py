@@ -146,7 +146,9 @@ def test_the_simulated_robot_turns_when_it_is_told_to(launch: Callable[..., subp
     until(lambda: "disarmed" in latched("status"))
     assert call("arm") == (True, "")
     said = ("/r1/instruction", "std_msgs/msg/String", "{data: turn left}")
-    assert "publishing #1" in ros2("topic", "pub", "--once", "--keep-alive", "2", "--wait-matching-subscriptions", "1", *said)
+    assert "publishing #1" in ros2(
+        "topic", "pub", "--once", "--keep-alive", "2", "--wait-matching-subscriptions", "1", *said
+    )
     until(lambda: "turn left" in latched("active_instruction"))
     until(lambda: "done" in latched("status"))
     assert call("disarm") == (True, "")
