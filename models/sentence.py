@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Hashable, Iterable
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import yaml
 
 from .errors import DataError
+from .share import share_path
 
 MAX_INSTRUCTION = 500  # characters
 STOP_FILE = "config/words/stop.yaml"
@@ -36,6 +38,25 @@ def normalize_instruction(text: str) -> str:
     (Kosmos-2's, T5's) apply it themselves; others (CLIP's, Qwen's) know NFC, and Llama's none.
     """
     return _BLANKS.sub(" ", unicodedata.normalize("NFC", _UNSEEN.sub("", text))).strip(" ")
+
+
+def one_sentence(text: str, place: str) -> str:
+    """Read a text that must be one sentence, such as the content of a file.
+
+    Args:
+        text: The text.
+        place: Where it stands, for the error.
+
+    Returns:
+        The sentence, normalised.
+
+    Raises:
+        DataError: It is empty, or has several lines.
+    """
+    lines = [line for line in map(normalize_instruction, text.splitlines()) if line]
+    if len(lines) != 1:
+        raise DataError(f"{place} holds {text!r}, expected one sentence")
+    return lines[0]
 
 
 def instruction_fault(sentence: str) -> str:
@@ -106,6 +127,12 @@ def read_stop_sentences(path: Path) -> StopSentences:
                 raise DataError(f"{path}: {language} holds {sentence!r} twice: it counts as the same as {other!r}")
         found += first.values()
     return StopSentences(found)
+
+
+@cache
+def shipped_stop_sentences() -> StopSentences:
+    """Read the list that comes with this package, once; errors are those of `read_stop_sentences`."""
+    return read_stop_sentences(share_path(STOP_FILE))
 
 
 class _Unique(yaml.SafeLoader):

@@ -22,6 +22,7 @@ from .repetition import Repetition
 from .requests import Requests
 from .watchdog import ClockGuard, Watchdog
 
+STOPPED_BY = "stopped by the instruction"  # begins the reason after a sentence that means stop
 STARVED = 4.0  # control periods between two ticks from which on what the robot did in between was not controlled
 
 
@@ -393,7 +394,7 @@ class DriveController:
         if fault:
             return DriveState.STOPPED, fault
         if sentence in self._stop_sentences:
-            return DriveState.WAITING, f"stopped by the instruction {sentence!r}"
+            return DriveState.WAITING, f"{STOPPED_BY} {sentence!r}"
         return None
 
     def _starved(self, gap: float) -> str:
