@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from .configuration import PolicyConfig
 from .modeling import EncodedInstruction, VLAModel
 from .prompt import EncodedPrompt, check_instruction, check_special_tokens, encode_prompts, parse_prompt
+from .sentence import normalize_instruction
 from .text import encode
 
 
@@ -45,6 +46,7 @@ class InstructionEncoder:
         Raises:
             ValueError: an instruction is empty, holds a special token, or is longer than the towers take.
         """
+        instructions = [normalize_instruction(instruction) for instruction in instructions]
         prompt = self.prompts(instructions)
         if int(prompt.ids.max()) >= model.backbone.vocabulary_size:
             raise ValueError(
@@ -74,4 +76,5 @@ class InstructionEncoder:
         Raises:
             ValueError: an instruction is empty or holds a special token.
         """
-        return encode_prompts(self._parts, instructions, self.tokenizer)
+        normalized = [normalize_instruction(instruction) for instruction in instructions]
+        return encode_prompts(self._parts, normalized, self.tokenizer)

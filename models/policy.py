@@ -22,6 +22,7 @@ from .memory import trim_heap
 from .modeling import VLAModel
 from .policy_directory import PolicyParts, load_policy, save_policy
 from .preprocessing import resize
+from .sentence import normalize_instruction
 from .weights import change_dtype, give_back
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -138,6 +139,7 @@ class VLAPolicy:
                 not finite, an empty or over-long instruction, or one that changed without a `reset` (history of
                 another instruction would steer the robot).
         """
+        instruction = normalize_instruction(instruction)
         first = self.config.cameras[0]
         if extra_cameras is not None and first in extra_cameras:
             raise ValueError(f"camera {first!r} is given twice: as `rgb`, and among the extra cameras")

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from .sentence import normalize_instruction
 from .text import pad_rows
 
 INSTRUCTION, STATE, ACTION = "instruction", "state", "action"
@@ -112,7 +113,7 @@ def check_special_tokens(parts: tuple[Words | Slot, ...], tokenizer: PreTrainedT
 
 def check_instruction(instruction: str, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise ValueError for an instruction that is empty or would pass for a special token of the template."""
-    if not instruction.strip():
+    if not normalize_instruction(instruction):
         raise ValueError("an instruction must not be empty")
     added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     for token in sorted({*tokenizer.all_special_tokens, *added}):

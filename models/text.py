@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .errors import MobileVLAError
+from .sentence import normalize_instruction
 
 PAD, BOS, UNK, EOS = "<pad>", "<s>", "<unk>", "</s>"
 
@@ -71,7 +72,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length:
         ValueError: a text is empty or longer than `max_length` tokens (an instruction is never cut silently).
     """
     for text in texts:
-        if not text.strip():
+        if not normalize_instruction(text):
             raise ValueError("an instruction must not be empty")
     encoded = tokenizer(list(texts), padding=False, truncation=False)["input_ids"]
     for text, ids in zip(texts, encoded, strict=True):

@@ -24,12 +24,13 @@ def audit_data(
     """Say what is in a set of recordings and what is wrong with it; exit code 1 if something is an error."""
     from mobile_vla_models.data.audit import Severity, audit, flag_table, overall_table, write_json, write_page
     from mobile_vla_models.data.configuration import read_source_config
-    from mobile_vla_models.data.sources import open_source
+    from mobile_vla_models.data.sources import open_recordings
     from mobile_vla_models.policy_directory import CONFIG, read_config
 
     spec = () if policy is None else read_config(policy / CONFIG).action.continuous
-    episodes = open_source(read_source_config(source))
-    found = audit(episodes, {action.name: (action.minimum, action.maximum) for action in spec} or None)
+    episodes, recordings = open_recordings(read_source_config(source))
+    limits = {action.name: (action.minimum, action.maximum) for action in spec} or None
+    found = audit(episodes, limits, recordings)
     console = Console()
     console.print(overall_table(found), flag_table(found))
     if json_file is not None:

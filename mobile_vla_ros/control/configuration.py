@@ -6,7 +6,14 @@ import math
 from dataclasses import dataclass, fields
 
 BASE_PATIENCE = 0.5  # s that a base waits at most for a command before it stops by itself
-_MAY_BE_ZERO = ("odometry_timeout", "blend_time", "stop_dwell", "future_tolerance", "clock_tolerance")
+_MAY_BE_ZERO = (
+    "odometry_timeout",
+    "blend_time",
+    "stop_dwell",
+    "same_instruction_timeout",
+    "future_tolerance",
+    "clock_tolerance",
+)
 _SWITCHES = ("reproject",)
 _PROBABILITIES = ("stop_threshold", "stop_release")
 
@@ -33,6 +40,8 @@ class ControllerConfig:
         stop_threshold: probability from which on a plan says that the task is done.
         stop_release: probability below which a plan says that it is not.
         stop_dwell: s for which plans must say that it is done.
+        same_instruction_timeout: Time without an instruction after which the same words are a new task, s; 0: each
+            message is one.
         future_tolerance: s that a stamp may lie ahead of the clock.
         clock_tolerance: s that the clock may jump.
         reproject: skip what has been driven of a plan by where odometry has the robot, not by the clock alone; needs
@@ -53,6 +62,7 @@ class ControllerConfig:
     stop_threshold: float = 0.5
     stop_release: float = 0.4
     stop_dwell: float = 0.4
+    same_instruction_timeout: float = 5.0
     future_tolerance: float = 0.1
     clock_tolerance: float = 0.5
     reproject: bool = False

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from mobile_vla_models.sentence import StopSentences, instruction_fault, normalize_instruction
+
 from .arming import Arming
 from .cameras import Cameras
 from .configuration import ControllerConfig
@@ -16,10 +18,11 @@ from .gate import FrameGate
 from .limits import REST, Limits, VelocityLimiter
 from .odometry import PoseHistory, StampedPose
 from .plan import ActionPlan, ActionRange
+from .repetition import Repetition
 from .requests import Requests
 from .watchdog import ClockGuard, Watchdog
 
-MAX_INSTRUCTION = 500  # characters
+STOPPED_BY = "stopped by the instruction"  # begins the reason after a sentence that means stop
 STARVED = 4.0  # control periods between two ticks from which on what the robot did in between was not controlled
 
 
@@ -31,6 +34,9 @@ class DriveState(str, Enum):
     DRIVING = "driving"  # following a plan, or slowing down within the limits (the reason then says why)
     DONE = "done"  # the task is done; until the next instruction
     STOPPED = "stopped"  # a fault or an emergency stop, which the reason names
+
+
+_NO_INSTRUCTION = (DriveState.WAITING, "no instruction")
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class DriveController:
         action_range: that the policy declares of its own output.
         arming: permission to move, where it has to outlive this controller; None: one of its own, disarmed.
         cameras: names of those whose frames the policy takes.
+        stop_sentences: Sentences that mean stop; None: none does.
 
     Attributes:
         arming: permission to move; to be changed through this class.
@@ -86,6 +93,7 @@ class DriveController:
         action_range: ActionRange,
         arming: Arming | None = None,
         cameras: Sequence[str] = ("camera",),
+        stop_sentences: StopSentences | None = None,
     ) -> None:
         self._range, self._names = action_range, tuple(cameras)
         self._cameras = Cameras(self._names, config, limits)
@@ -93,7 +101,10 @@ class DriveController:
         self.instruction = ""
         self.instruction_id = 0
         self.refusal: str | None = None
-        self._instruction_fault = ""  # why the last instruction was refused; empty: it was not
+        self._stop_sentences = StopSentences() if stop_sentences is None else stop_sentences
+        self._repetition = Repetition()
+        self._idle = _NO_INSTRUCTION  # state and reason while there is no instruction
+        self._hint = ""  # what to do about a repetition that was not taken for a new task; empty: there was none
         self._refused, self._refused_at = "", -math.inf  # the last frame that could not be used; s, steady
         self._requests = Requests(config.policy_timeout)
         self._fresh_from = -math.inf  # stamp from which on frames are used, s
@@ -173,28 +184,40 @@ class DriveController:
         """End the instruction, and stand at once; whoever latches `arming` calls it too."""
         self.instruction = ""
         self.instruction_id += 1
-        self._instruction_fault = ""
+        self._idle, self._hint = _NO_INSTRUCTION, ""
+        self._repetition.forget()
         self._expect_nothing()
         self._halt("no instruction")
 
-    def set_instruction(self, text: str) -> int:
-        """Follow `text` from now on; empty (or blank): none, the command is zero. So it is for one that is too long.
+    def set_instruction(self, text: str, steady: float | None = None) -> int:
+        """Follow a sentence from now on, unless it repeats the last one; zero at once if it asks for none.
 
-        The old plan is dropped at once. Each call counts, also with the same words: it ends `done`, it gives
-        a policy that failed another try, and a picture that did not change another chance.
+        It asks for none if it is empty or means stop, and it is refused if it is too long, has no letter or has control
+        characters. A new task drops the old plan at once, ends `done`, gives a policy that failed another try, and an
+        image that did not change another chance. The same words are a new task as `Repetition` says.
 
         Args:
-            text: the sentence, of at most `MAX_INSTRUCTION` characters; blanks at its ends do not count.
+            text: The instruction, as it was received.
+            steady: Time of its reception, s, steady clock; None: it is a new task, whatever was before.
 
         Returns:
-            The number that plans for it must carry.
+            The number that plans for it must carry; that of the last one if it is no new task.
         """
-        self.instruction = text.strip()
+        sentence = normalize_instruction(text)
+        idle = self._asks_for_none(sentence)
+        if idle is None:
+            followed, timeout = self._wanted and not self._cameras.frozen, self._config.same_instruction_timeout
+            if steady is None:
+                self._repetition.forget()
+            elif self._repetition.is_repeated(sentence, steady, timeout, followed):
+                if not followed:
+                    self._hint = f"the same words are a new task after {timeout:g} s without them"
+                return self.instruction_id
+        else:
+            self._repetition.end()
+        self.instruction = sentence if idle is None else ""
         self.instruction_id += 1
-        self._instruction_fault = ""
-        if len(self.instruction) > MAX_INSTRUCTION:
-            length, self.instruction = len(self.instruction), ""
-            self._instruction_fault = f"instruction of {length} characters refused: expected at most {MAX_INSTRUCTION}"
+        self._idle, self._hint = idle or _NO_INSTRUCTION, ""
         self._drop_plan("")
         self._expect_nothing()
         self._follower.forget()
@@ -356,7 +379,23 @@ class DriveController:
 
     @property
     def _wants_plans(self) -> bool:
-        return self.arming.armed and bool(self.instruction) and not self._done and not self._failure
+        return self.arming.armed and self._wanted
+
+    @property
+    def _wanted(self) -> bool:
+        """There is an instruction whose task is not done, and whose policy has not failed."""
+        return bool(self.instruction) and not self._done and not self._failure
+
+    def _asks_for_none(self, sentence: str) -> tuple[DriveState, str] | None:
+        """State and reason after a normalised sentence that is no task; None: it is one."""
+        if not sentence:
+            return _NO_INSTRUCTION
+        fault = instruction_fault(sentence)
+        if fault:
+            return DriveState.STOPPED, fault
+        if sentence in self._stop_sentences:
+            return DriveState.WAITING, f"{STOPPED_BY} {sentence!r}"
+        return None
 
     def _starved(self, gap: float) -> str:
         """What a tick that comes so late means: nobody watched over the motion meanwhile, if there was any."""
@@ -394,13 +433,15 @@ class DriveController:
         if not arming.armed and self._limiter.at_rest:
             return DriveState.DISARMED, arming.reason
         if not self.instruction:
-            refused = self._instruction_fault
-            return (DriveState.STOPPED, refused) if refused else (DriveState.WAITING, "no instruction")
+            return self._idle[0], self._hinted(self._idle[1])
         if self._failure:
-            return DriveState.STOPPED, self._failure
+            return DriveState.STOPPED, self._hinted(self._failure)
         if self._done and self._limiter.at_rest:
-            return DriveState.DONE, ""
-        return (DriveState.STOPPED, fault) if fault else None
+            return DriveState.DONE, self._hint
+        return (DriveState.STOPPED, self._hinted(fault)) if fault else None
+
+    def _hinted(self, reason: str) -> str:
+        return f"{reason}; {self._hint}" if self._hint else reason
 
     def _moving(self) -> tuple[DriveState, str]:
         """State and reason after a step towards the target."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..control import DriveState, Limits
+from ..control.controller import STOPPED_BY
 from ..faults.bounds import Command
 from ..sim.pilot import CONTROL_HZ
 from ..sim.scene import Scene
@@ -156,7 +157,8 @@ def run_through_node(
             if result is not None:
                 break
             link.check()
-            if link.followed != task.instruction and time.monotonic() - begin > TAKEN_UP:
+            taken_up = link.followed == task.instruction or STOPPED_BY in link.status.text
+            if not taken_up and time.monotonic() - begin > TAKEN_UP:
                 raise NodeLinkError(f"policy_node has not taken up {task.instruction!r}: it says {link.status.text!r}")
         pace = room.pace()
         link.rest()

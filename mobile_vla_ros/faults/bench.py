@@ -26,7 +26,7 @@ from ..stamps import seconds
 from .bounds import Command
 from .child import BenchError, Child
 from .demands import GOOD
-from .promises import FULL_SPEED
+from .promises import FULL_SPEED, SAME_INSTRUCTION_TIMEOUT
 
 PATIENCE = 30.0  # s for anything that has no deadline of its own
 INSTRUCTION = "drive to the left"
@@ -71,6 +71,7 @@ class Bench:
         self.commands: list[Command] = []
         self._statuses: list[tuple[float, str]] = []  # s, steady clock
         self._followed: list[str] = []  # instructions that policy_node has taken
+        self._published = "", float("-inf")  # the last instruction, and when it was given: s, steady clock
         self._folder, self._started = folder, 0
         self._environment = {
             **environment,
@@ -134,6 +135,8 @@ class Bench:
             self.release()
         self.until("~/arm is accepted", lambda: not self.trigger("arm"))
         if self._followed[-1:] != [INSTRUCTION] or not self._is_driving():
+            if self._followed[-1:] == [INSTRUCTION]:
+                self.instruct("")  # while they are followed, the same words are no new task
             self.instruct(INSTRUCTION)
             self._own.wait(_SETTLED)
         self.until_driving()
@@ -151,7 +154,11 @@ class Bench:
 
     def another_node(self, parameters: Mapping[str, object]) -> Child:
         """Another process of policy_node, which whoever asks for it must end."""
-        values = {"enable_stamped_cmd_vel": "true", **parameters}
+        values = {
+            "enable_stamped_cmd_vel": "true",
+            "same_instruction_timeout": SAME_INSTRUCTION_TIMEOUT,
+            **parameters,
+        }
         given = [part for name, value in values.items() for part in ("-p", f"{name}:={value}")]
         return self._start("mobile_vla_ros.faults.node", ["--ros-args", *given])
 
@@ -192,7 +199,13 @@ class Bench:
         self.until("~/reset is accepted", lambda: not self.trigger("reset"))
 
     def instruct(self, text: str) -> None:
-        """Give an instruction, again if it was lost because DDS had not connected both ends yet."""
+        """Give an instruction, again if it was lost because DDS had not connected both ends yet.
+
+        The same words as last time are held back until they are a new task.
+        """
+        if text == self._published[0]:
+            new = self._published[1] + SAME_INSTRUCTION_TIMEOUT + _SETTLED
+            self._own.wait(max(new - time.monotonic(), 0.0))
         heard = len(self._followed)
         again = time.monotonic()
 
@@ -209,6 +222,7 @@ class Bench:
         """Give an instruction once; the time just before, s, steady clock."""
         begin = time.monotonic()
         self._instruction.publish(String(data=text))
+        self._published = text, begin
         return begin
 
     def press(self, pressed: bool) -> float:

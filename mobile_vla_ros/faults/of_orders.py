@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from .bench import ACTIVATE, CLEANUP, DEACTIVATE, INSTRUCTION, SHUTDOWN, Bench
-from .fault import Fault, GoesOn, Injected
+from .demands import GOOD
+from .fault import Fault, GoesOn, Injected, by_policy
 from .judge import Expected
 from .policy import SPEED
 from .promises import LONGEST_RAMP, RAMP, T
@@ -118,7 +119,53 @@ def _no_instruction(bench: Bench) -> Injected:
     return Injected.at(time.monotonic())
 
 
+def _repeat(bench: Bench, text: str, seconds: float) -> None:
+    """Give the same instruction at 10 Hz."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        bench.publish_instruction(text)
+        time.sleep(0.1)
+
+
+def _repeat_while_it_drives(bench: Bench) -> Injected:
+    begin = time.monotonic()
+    _repeat(bench, INSTRUCTION, 2.0)
+    return Injected.at(begin)
+
+
+def _repeat_after(fault: str) -> Callable[[Bench], Injected]:
+    """The policy goes wrong, and is right again at once; the sentence must not give it another chance."""
+
+    def inject(bench: Bench) -> Injected:
+        _repeat(bench, INSTRUCTION, 0.3)
+        injected = by_policy(fault)(bench)
+        bench.until(f"it is {fault}", lambda: bench.status.startswith(("done", "stopped")))
+        bench.node.demand(GOOD)
+        _repeat(bench, INSTRUCTION, 2.0)
+        return injected
+
+    return inject
+
+
+def _stop_while_repeated(bench: Bench) -> Injected:
+    _repeat(bench, INSTRUCTION, 0.5)
+    begin = bench.publish_instruction("stop")
+    time.sleep(0.1)
+    _repeat(bench, INSTRUCTION, 2.0)
+    return Injected.at(begin)
+
+
+STOP_SENTENCES = {
+    "English": "Don't move!",
+    "Korean": "멈춰 주세요",
+    "Japanese": "止まって。",
+    "Chinese": "停下",
+    "German": "Stehen bleiben!",
+    "French": "Arrête-toi !",
+    "Spanish": "¡Detente, por favor!",
+}
 NO_INSTRUCTION = "waiting: no instruction"
+STOPPED = "waiting: stopped by the instruction"
 LATCHED = "stopped: emergency stop"
 AT_ONCE, RAMPS, STANDS, ON = Expected.AT_ONCE, Expected.RAMP, Expected.STANDS, Expected.DRIVES_ON
 
@@ -126,6 +173,38 @@ ORDERS = (
     Fault("instruction empty", _say(""), AT_ONCE, 0.0, GoesOn.INSTRUCTION, NO_INSTRUCTION),
     Fault("instruction blank", _say(" \t\n"), AT_ONCE, 0.0, GoesOn.INSTRUCTION, NO_INSTRUCTION),
     Fault("instruction too long", _say(TOO_LONG), AT_ONCE, 0.0, GoesOn.INSTRUCTION, "expected at most 500"),
+    Fault(
+        "instruction without a letter",
+        _say("..."),
+        AT_ONCE,
+        0.0,
+        GoesOn.INSTRUCTION,
+        "stopped: instruction '...' refused",
+    ),
+    Fault(
+        "instruction with control characters",
+        _say("go on \x1b[2J"),
+        AT_ONCE,
+        0.0,
+        GoesOn.INSTRUCTION,
+        "it has the control character U+001B",
+    ),
+    *(
+        Fault(f"stop in words: {language}", _say(sentence), AT_ONCE, 0.0, GoesOn.INSTRUCTION, STOPPED)
+        for language, sentence in STOP_SENTENCES.items()
+    ),
+    Fault(
+        "stop in words, while a sentence is repeated", _stop_while_repeated, AT_ONCE, 0.0, GoesOn.INSTRUCTION, STOPPED
+    ),
+    Fault("the same sentence at 10 Hz", _repeat_while_it_drives, ON, None, GoesOn.UNTOUCHED),
+    Fault(
+        "the same sentence at 10 Hz, when the policy has failed",
+        _repeat_after("raise"),
+        AT_ONCE,
+        0.0,
+        GoesOn.INSTRUCTION,
+        "out of memory",
+    ),
     Fault(
         "another instruction",
         _say(OTHER),

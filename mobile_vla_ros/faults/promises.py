@@ -8,6 +8,7 @@ from .policy import DT, LIMITS, SPEED
 CONFIG = ControllerConfig(dt=DT)  # the node's defaults are these
 # s, where they are awaited, which by default they are not.
 ODOMETRY_TIMEOUT = EMERGENCY_STOP_TIMEOUT = 0.3
+SAME_INSTRUCTION_TIMEOUT = 1.0  # s, in the matrix; the default would make each row that needs an instruction 4 s longer
 T = 1.0 / CONFIG.control_hz  # s, a control period
 # s to slow down, and to turn the acceleration round; three periods for the end, which steps never quite meet.
 _TURN = LIMITS.linear_acceleration / LIMITS.linear_jerk  # s

@@ -59,6 +59,8 @@ FAULTS: Mapping[str, Doing] = {
     "policy late": lambda world, draw: setattr(world.around, "latency", draw.choice([0.25, 0.4, 0.9, 1.5])),
     **{f"policy: {fault}": _policy(fault) for fault in (*VALUES, "raise", "die", "shape", "probability", "done")},
     "instruction empty": lambda world, _: world.instruct(" "),
+    "stop in words": lambda world, _: world.instruct("Don't move!"),
+    "instruction without a letter": lambda world, _: world.instruct("..."),
     "instruction too long": lambda world, _: world.instruct("on and " * 100),
     "another instruction": lambda world, draw: world.instruct(draw.choice(["to the left", "to the right"])),
     "disarmed": lambda world, _: world.disarm(),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from sensor_msgs.msg import Image
 
+from mobile_vla_models.sentence import shipped_stop_sentences
+
 from ..control import ActionRange, Arming, Command, ControllerConfig, DriveController, PolicyStepper
 from ..images import ImageError, check
 from ..inference.worker import Answer, Failure, InferenceWorker, Planned, Request
@@ -18,6 +20,7 @@ from .promises import EMERGENCY_STOP_TIMEOUT, ODOMETRY_TIMEOUT
 TICK = 0.05  # s
 FRAME_TICKS = 2  # between two frames
 CONFIG = ControllerConfig(dt=DT, odometry_timeout=ODOMETRY_TIMEOUT)
+STOP = shipped_stop_sentences()
 ANSWER_TIMEOUT = 10.0  # s of real time from which on a worker that does not answer counts as a deadlock
 _SIZE = 4  # pixels, both ways
 
@@ -111,7 +114,7 @@ class World:
         self._worker = InferenceWorker(PolicyStepper(self.policy, DT), lambda: None, self._answered.set)
         self.workers += 1
         self.arming = Arming(EMERGENCY_STOP_TIMEOUT)
-        self.controller = DriveController(LIMITS, CONFIG, ActionRange.of(CONTINUOUS), self.arming)
+        self.controller = DriveController(LIMITS, CONFIG, ActionRange.of(CONTINUOUS), self.arming, stop_sentences=STOP)
         self._due.clear()
         self.failed = False
         self.last_bad = float("-inf")  # it came to the process before

@@ -26,6 +26,7 @@ from .diagnostics import Counts, control_status, gathered, machine_status, pace_
 from .topics import Publishers
 
 HELD_UP = 0.05  # s between a command's moment and its sending after which it is decided anew
+REPEATED_PERIOD = 10.0  # s at least between two lines of the log about an instruction that is repeated
 STATUS_PERIOD = 0.5  # s at least between two reasons of the same state
 
 
@@ -112,11 +113,16 @@ class Drive:
         self.tick()
 
     def on_instruction(self, message: String) -> None:
-        """Follow another sentence."""
-        number = self.controller.set_instruction(message.data)
+        """Follow another sentence, or none; one that is repeated changes nothing."""
+        before = self.controller.instruction_id
+        number = self.controller.set_instruction(message.data, time.monotonic())
+        if number == before:
+            text = f"instruction {number} again: no new task, publish it once"
+            self._node.get_logger().info(text, throttle_duration_sec=REPEATED_PERIOD)
+            return
         self._worker.discard()
         self._pace.clear()
-        self._followed = None  # the same words are another instruction
+        self._followed = None  # the same words may be another instruction
         self._plan = self._stop = None
         self._node.get_logger().info(f"instruction {number}: {self.controller.instruction!r}")
         self.tick()

@@ -193,6 +193,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
                     ActionRange.of(config.action.continuous),
                     self._arming,
                     cameras,
+                    self._settings.stop_sentences,
                 )
                 refuse_unknown(self)
                 self._overlay = LiveOverlay(

@@ -11,11 +11,15 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from mobile_vla_models.errors import DataError
+from mobile_vla_models.sentence import STOP_FILE, read_stop_sentences
+
 from ..control import ControllerConfig, Limits
 from ..inference.loading import declare_policy
 from ..overlay import Camera
 from ..parameters import QOS, declare, refuse_unknown
 from ..robot_node import StartError
+from ..share import share_path
 
 PREFIX = "limits."
 _UNITS = {
@@ -41,6 +45,10 @@ MOTION = {
     "stop_threshold": ("probability from which on a plan says that the task is done", (0.01, 1.0)),
     "stop_release": ("probability below which a plan says that the task is not done", (0.01, 1.0)),
     "stop_dwell": ("s for which plans must say that the task is done", (0.0, 10.0)),
+    "same_instruction_timeout": (
+        "s without an instruction after which the same words are a new task; 0: each message is one",
+        (0.0, 3600.0),
+    ),
 }
 # Where ~/overlay draws the path: default (that of sim_robot), description and range.
 OVERLAY_CAMERA = {
@@ -68,7 +76,8 @@ class Settings:
 
     Raises:
         rclpy.exceptions.ParameterException: wrong type or out of range; the message names the parameter.
-        StartError: an unknown parameter, none of the choices, or a path that is not absolute.
+        StartError: an unknown parameter, none of the choices, a path that is not absolute, or a list of sentences that
+            mean stop which cannot be used.
 
     Attributes:
         policy: what to load, where `policy_server` is empty.
@@ -76,6 +85,7 @@ class Settings:
             emergency_stop_timeout, odometry_timeout, reproject, robot_width, black_box_folder, black_box_seconds,
             black_box_megabytes: as `ros2 param describe` says; they do not change.
         camera: that takes the overlay's picture.
+        stop_sentences: Sentences that mean stop.
     """
 
     def __init__(self, node: Node, may_move: Callable[[], bool]) -> None:
@@ -163,6 +173,18 @@ class Settings:
             "MiB of a recording of the black box at most; it takes up to twice that of memory",
             between=(1, 65536),
         )
+        stop_words_file = declare(
+            node,
+            "stop_words_file",
+            "",
+            "absolute path of a list of sentences that mean stop; empty: config/words/stop.yaml of this package",
+        )
+        if stop_words_file and not Path(stop_words_file).is_absolute():
+            raise StartError(f"parameter stop_words_file is {stop_words_file!r}: expected an absolute path")
+        try:
+            self.stop_sentences = read_stop_sentences(Path(stop_words_file or share_path(STOP_FILE)))
+        except (DataError, FileNotFoundError) as error:
+            raise StartError(f"parameter stop_words_file: {error}") from error
         for name, (description, between) in MOTION.items():
             declare(node, name, float(getattr(_DEFAULTS, name)), description, between=between, changeable=True)
         self.config(_DEFAULTS.dt)

@@ -15,6 +15,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
+from mobile_vla_models.sentence import normalize_instruction
+
 from ..camera_topics import camera_topics, heard_topics
 from ..control import ActionRange, Limits
 from ..images import camera_messages
@@ -156,7 +158,8 @@ class PolicyServer(RobotNode):
         while len(self._asked) > KEPT:
             del self._asked[next(iter(self._asked))]
         first = frames.pop(self._cameras[0])
-        self._worker.submit(Request(first, asked.stamp, asked.instruction, self._run_id, received, frames))
+        sentence = normalize_instruction(asked.instruction)
+        self._worker.submit(Request(first, asked.stamp, sentence, self._run_id, received, frames))
 
     def _publish_answers(self) -> None:
         for answer in self._worker.answers():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..action import ActionChunk
 from ..policy import VLAPolicy
+from ..sentence import normalize_instruction
 from .errors import ConsoleError
 from .pictures import read_picture
 
@@ -65,7 +66,7 @@ class Session:
             ValueError: the policy refuses the frame or the text; the history is then forgotten.
         """
         source = self.source if source is None else source
-        text = self.text if text is None else text
+        text = self.text if text is None else normalize_instruction(text)
         if source is None:
             raise ConsoleError('there is no last picture yet: expected infer IMAGE|TOPIC "TEXT"')
         if text is None:

@@ -17,10 +17,17 @@ _UNITS = {"linear_": "m/s", "angular_": "rad/s"}
 
 
 class InstructionTopic(Strict):
-    """Each std_msgs/String on a topic begins an episode; an empty one only ends the last."""
+    """Each std_msgs/String on a topic begins an episode; one that is empty or means stop only ends the last.
+
+    `same_instruction_timeout`: seconds after which the same sentence again begins another episode, counted from its
+    last message and from the last command that moves the robot; 0: each message begins one. `stop_sentences`: "keep"
+    makes sentences that mean stop episodes like any other.
+    """
 
     type: Literal["topic"] = "topic"
     topic: str = "/instruction"
+    same_instruction_timeout: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 5.0
+    stop_sentences: Literal["end", "keep"] = "end"
 
 
 class InstructionFile(Strict):

@@ -94,12 +94,13 @@ class Episode:
 
     Attributes:
         source: unique and stable, e.g. "seed0_00001#2": recording, "#", number in it.
-        instruction: the sentence.
+        instruction: The sentence, as `normalize_instruction` spells it.
         cameras: pictures by the policy's names of the cameras.
         actions: commands as given, at their own times.
         odometry: measured velocity of the body (linear_x, linear_y, angular_z), where there is some.
         begin: seconds; when the instruction was given.
         end: seconds; the next instruction, or the end of the recording.
+        repeats: Number of further messages that gave the same instruction.
 
     Raises:
         DataError: no camera, or an end that is not after the begin.
@@ -112,6 +113,7 @@ class Episode:
     odometry: Signal | None
     begin: float
     end: float
+    repeats: int = 0
 
     def __post_init__(self) -> None:
         if not self.cameras:

@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from ..configuration import ImagePreprocessing
 from ..errors import DataError
 from ..preprocessing import resize
+from ..sentence import one_sentence
 from .configuration import Rosbag2Source
 from .rosbag2.find import find_bags
 from .rosbag2.read import open_rosbag2
@@ -52,7 +53,8 @@ def read_runs(path: Path, image: ImagePreprocessing, dt: float, count: int) -> l
         return [_read_pictures(path, pictures[:count], image)]
     runs: list[Run] = []
     for bag in find_bags(path):
-        for episode in open_rosbag2(Rosbag2Source(type="rosbag2", path=bag, cameras={"front": CAMERA})):
+        episodes, _ = open_rosbag2(Rosbag2Source(type="rosbag2", path=bag, cameras={"front": CAMERA}))
+        for episode in episodes:
             camera = episode.cameras["front"]
             rows = gate(camera.stamps, dt)[: min(_RUN, count)]
             runs.append(Run(episode.instruction, np.stack([resize(frame, image) for frame in camera.read(rows)])))
@@ -66,11 +68,10 @@ def read_runs(path: Path, image: ImagePreprocessing, dt: float, count: int) -> l
 
 def _read_pictures(path: Path, files: list[Path], image: ImagePreprocessing) -> Run:
     try:
-        instruction = (path / INSTRUCTION_FILE).read_text(encoding="utf-8").strip()
+        text = (path / INSTRUCTION_FILE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: pictures want their sentence beside them, in {INSTRUCTION_FILE} ({error})") from error
-    if not instruction or "\n" in instruction:
-        raise DataError(f"{path / INSTRUCTION_FILE} holds {instruction!r}, expected one sentence")
+    instruction = one_sentence(text, str(path / INSTRUCTION_FILE))
     frames = []
     for file in files:
         try:

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from rich.progress import track
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
@@ -23,6 +23,7 @@ from safetensors.numpy import load_file
 from ..configuration import ImagePreprocessing
 from ..errors import DataError
 from ..preprocessing import resize
+from ..sentence import normalize_instruction
 
 FLOOR, WALL = 254, 255
 
@@ -34,6 +35,11 @@ class ViewsIndex(BaseModel):
 
     classes: tuple[str, ...] = Field(min_length=1, max_length=250)
     phrases: dict[str, tuple[str, ...]]
+
+    @field_validator("phrases")
+    @classmethod
+    def _normalised(cls, phrases: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {name: tuple(map(normalize_instruction, sentences)) for name, sentences in phrases.items()}
 
     @model_validator(mode="after")
     def _phrases_for_all(self) -> ViewsIndex:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mobile_vla_models.sentence import StopSentences
 from mobile_vla_ros.control import ActionPlan, ActionRange, Arming, Command, ControllerConfig, DriveController, Limits
 from mobile_vla_ros.faults.policy import DT, LIMITS, ROWS
 
@@ -38,11 +39,12 @@ class Loop:
     config: ControllerConfig = CONFIG
     limits: Limits = LIMITS
     armed: bool = True
+    stop_sentences: StopSentences | None = None
     heartbeat: bool | None = None  # the emergency stop's topic says `false` at each tick; None: it need not
 
     def __post_init__(self) -> None:
         arming = Arming(0.0 if self.heartbeat is None else HEARTBEAT_TIMEOUT)
-        self.controller = DriveController(self.limits, self.config, RANGE, arming)
+        self.controller = DriveController(self.limits, self.config, RANGE, arming, stop_sentences=self.stop_sentences)
         self.steady = 0.0
         self.ticks = 0
         self.last_frame = self.last_heartbeat = self.said = 0.0
@@ -66,8 +68,11 @@ class Loop:
         return self.controller.arm(self.now, self.steady)
 
     def say(self, text: str) -> int:
-        self.waiting = None
-        return self.controller.set_instruction(text)
+        before = self.controller.instruction_id
+        number = self.controller.set_instruction(text, self.steady)
+        if number != before:
+            self.waiting = None
+        return number
 
     def emergency_stop(self, reason: str) -> None:
         self.controller.arming.stop(reason)

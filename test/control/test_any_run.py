@@ -140,7 +140,7 @@ class AnyRun(RuleBasedStateMachine):
         self.loop.run(ticks * TICK)
 
     @rule(
-        text=st.sampled_from(["go to the red box", "turn left", "turn right", " ", "x" * 501]),
+        text=st.sampled_from(["go to the red box", "turn left", "turn right", " ", "x" * 501, "stop", "..."]),
         ticks=st.integers(1, 20),
     )
     def instruct(self, text: str, ticks: int) -> None:

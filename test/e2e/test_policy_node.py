@@ -21,6 +21,8 @@ from mobile_vla_ros.stamps import seconds
 pytestmark = pytest.mark.e2e
 
 DEADLINE = 0.5  # s
+SAME_INSTRUCTION_TIMEOUT = 5.0  # s, the node's default
+TRANSPORT = 0.15  # s that a zero at once may take to arrive on a busy machine
 CONTROL_HZ, SLOW_HZ = 20.0, 10.0
 DT = 0.2  # s, of the policy
 NODE = "obedient_policy_node.py"
@@ -206,6 +208,54 @@ def test_an_instruction_that_is_too_long_stops_the_robot(shared_bench: Bench, ca
     shared_bench.publish_instruction("drive " * 200)
     shared_bench.until_status("stopped: instruction of 1199 characters refused")
     shared_bench.assert_still()
+
+
+@pytest.mark.parametrize("text", ["...", "drive \x1b[2J", "123"])
+def test_an_instruction_that_is_none_stops_the_robot(shared_bench: Bench, camera: Process, text: str) -> None:
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+    begin = time.monotonic()
+    shared_bench.publish_instruction(text)
+    assert shared_bench.zero_after(begin) <= TRANSPORT
+    assert shared_bench.statuses[-1][1].startswith(f"stopped: instruction {text!r} refused: it has ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Don't move!", "멈춰 주세요", "止まって", "停下", "別動", "Stehen bleiben!", "Arrête-toi !", "¡Detente!"],
+)
+def test_a_sentence_that_means_stop_stops_the_robot_in_any_language(
+    shared_bench: Bench, camera: Process, text: str
+) -> None:
+    shared_bench.instruct("drive")
+    shared_bench.until_driving()
+    begin = time.monotonic()
+    shared_bench.publish_instruction(text)
+    assert shared_bench.zero_after(begin) <= TRANSPORT
+    assert shared_bench.statuses[-1][1] == f"waiting: stopped by the instruction {text!r}"
+    shared_bench.instruct("drive")  # the same words as before go on
+    shared_bench.until_driving()
+
+
+@pytest.mark.parametrize("period", [0.1, 1.0])
+def test_a_sentence_that_is_repeated_is_followed_once(shared_bench: Bench, camera: Process, period: float) -> None:
+    shared_bench.instruct("done")  # drives, and is done after some steps
+    begin = time.monotonic()
+    timer = shared_bench.node.create_timer(period, lambda: shared_bench.publish_instruction("done"))
+    try:
+        shared_bench.until_driving()
+        shared_bench.until_status("done")
+        done = time.monotonic()
+        shared_bench.assert_still(watch=7.0)
+    finally:
+        shared_bench.node.destroy_timer(timer)
+    said = [text for time, text in shared_bench.statuses if time >= done]
+    assert all(text.startswith("done") for text in said)
+    assert said[-1:] == [] or said[-1] == "done: the same words are a new task after 5 s without them"
+    assert not any("new instruction" in text for time, text in shared_bench.statuses if time >= begin)
+    time.sleep(SAME_INSTRUCTION_TIMEOUT + 0.5)
+    shared_bench.instruct("done")
+    shared_bench.until_driving()
 
 
 def test_a_pace_that_changes_is_logged_and_the_node_lives(shared_bench: Bench, node: Process, camera: Process) -> None:

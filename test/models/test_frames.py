@@ -101,22 +101,22 @@ def test_other_files_beside_pictures_are_none(pictures: Path) -> None:
 
 
 def test_a_recording_gives_a_run_for_each_sentence(tmp_path: Path) -> None:
-    write_bag(tmp_path / "run", [("turn left", 1.0), ("stop", 3.0)])
+    write_bag(tmp_path / "run", [("turn left", 1.0), ("turn right", 3.0)])
     for path in (tmp_path, tmp_path / "run"):
         found = read_runs(path, IMAGE, 0.2, 16)
         # Of the long one no more than 8 frames.
-        assert [(run.instruction, len(run.frames)) for run in found] == [("turn left", 5), ("stop", 8)]
+        assert [(run.instruction, len(run.frames)) for run in found] == [("turn left", 5), ("turn right", 8)]
         assert found[0].frames.shape[1:] == (SIZE, SIZE, 3)
     few = read_runs(tmp_path, IMAGE, 0.2, 7)
-    assert [(run.instruction, len(run.frames)) for run in few] == [("turn left", 5), ("stop", 2)]
+    assert [(run.instruction, len(run.frames)) for run in few] == [("turn left", 5), ("turn right", 2)]
     assert np.array_equal(few[0].frames, found[0].frames)
 
 
 def test_several_recordings_are_read_until_there_is_enough(tmp_path: Path) -> None:
-    for name, sentence in (("a", "turn left"), ("b", "stop"), ("c", "go")):
+    for name, sentence in (("a", "turn left"), ("b", "turn right"), ("c", "go")):
         write_bag(tmp_path / name, [(sentence, 1.0)])
     found = read_runs(tmp_path, IMAGE, 0.2, 10)
-    assert [(run.instruction, len(run.frames)) for run in found] == [("turn left", 5), ("stop", 5)]
+    assert [(run.instruction, len(run.frames)) for run in found] == [("turn left", 5), ("turn right", 5)]
 
 
 def test_a_recording_without_a_sentence_is_named(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_our_own_reader_makes_an_episode_of_what_was_before_the_trip(start: Star
     log.wait()
     assert log.failures == []
     (path,) = log.written
-    (episode,) = open_rosbag2(source(path.parent))
+    (episode,), _ = open_rosbag2(source(path.parent))
     assert episode.instruction == "go to the box"
     np.testing.assert_allclose(episode.actions.values[:, 0], [0.0, 0.1, 0.2, 0.3, 0.4], atol=1e-6)
     np.testing.assert_allclose(episode.cameras["front"].stamps, BEGIN * 1e-9 + 0.1 * np.arange(5))
@@ -182,7 +182,7 @@ def test_it_goes_on_after_the_trip_and_ends_with_the_node(start: Start, log: Log
     box.close(WAIT)
     metadata = (log.written[0] / "metadata.yaml").read_text()
     assert "reason: 'stalled; then: emergency stop'" in metadata
-    (episode,) = open_rosbag2(source(log.written[0]))
+    (episode,), _ = open_rosbag2(source(log.written[0]))
     assert len(episode.actions.values) == 6
     assert not box.trip("too late")
 

@@ -114,6 +114,8 @@ def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> Non
         ("overlay_camera_fov:=3.2", "overlay_camera_fov out of range"),
         ("overlay_robot_width:=0.0", "overlay_robot_width out of range"),
         ("black_box_folder:=trips", "parameter black_box_folder is 'trips': expected an absolute path"),
+        ("stop_words_file:=stop.yaml", "parameter stop_words_file is 'stop.yaml': expected an absolute path"),
+        ("stop_words_file:=/nowhere/stop.yaml", "parameter stop_words_file: /nowhere/stop.yaml: not readable"),
         ("black_box_megabytes:=0", "black_box_megabytes out of range"),
         (
             "qos_overrides./camera/picture.subscription.reliability:=reliable",

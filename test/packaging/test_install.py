@@ -21,7 +21,9 @@ NOT_COPIED = {".git", ".venv", ".matrix", "data", "out", "build", "install", "lo
 # Run inside an installation: where is what a robot needs?
 PROBE = f"""
 import mobile_vla_models.backbone, mobile_vla_models.errors, mobile_vla_ros.control
+from mobile_vla_models.sentence import shipped_stop_sentences
 from mobile_vla_ros.share import share_path
+assert "stop" in shipped_stop_sentences()
 print(mobile_vla_ros.__file__, mobile_vla_models.__file__, sep="\\n")
 print(share_path("{LAUNCH_FILE}"), share_path("{POLICY}"), sep="\\n")
 """

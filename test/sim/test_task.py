@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from mobile_vla_models.sentence import shipped_stop_sentences
 from mobile_vla_ros.sim.base import ROBOT_RADIUS, Pose2D, Velocity
 from mobile_vla_ros.sim.scene import Scene, SceneObject, sample_scene
 from mobile_vla_ros.sim.task import (
@@ -234,3 +235,14 @@ def test_episodes_are_seeded_and_purposes_share_nothing() -> None:
     assert sample_episode("evaluate", 3, 7) == sample_episode("evaluate", 3, 7)
     others = [("record", 3, 7), ("evaluate", 4, 7), ("evaluate", 3, 8), ("views", 7, 3)]
     assert all(sample_episode(*other)[0] != sample_episode("evaluate", 3, 7)[0] for other in others)
+
+
+def test_no_sentence_of_a_task_that_moves_means_stop() -> None:
+    for kind in TaskKind:
+        told = [*sentences(kind, "red box"), *sentences(kind, "red box", unseen=True)]
+        told += [sentence.format(target="red box") for sentence in made_up(kind)]
+        stops = [sentence for sentence in told if sentence in shipped_stop_sentences()]
+        if kind is TaskKind.STOP:
+            assert {*sentences(kind), *sentences(kind, unseen=True)} <= set(stops)
+        else:
+            assert stops == []

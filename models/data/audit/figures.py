@@ -52,6 +52,13 @@ def overall_rows(audit: Audit) -> list[tuple[str, str]]:
     rows.append(("episodes that end standing", f"{motion.ends_standing} of {overall.episodes}{stand}"))
     distinct = sum(bool(text) for text in wording.counts)
     rows.append(("sentences", f"{distinct} different, {wording.counts.get('', 0)} empty"))
+    listening = overall.listening
+    if listening.images:
+        lost = share(listening.outside, listening.images)
+        rows.append(("images in no episode", f"{lost:.0%} of {listening.images}"))
+        rows.append(("sentences that mean stop", str(sum(listening.stop_sentences.values()))))
+        repeats = sum(listening.repeats.values())
+        rows.append(("instructions given again", f"{repeats}, in {len(listening.repeats)} episodes"))
     rows.append(("sentences that name a side", f"{wording.left} left, {wording.right} right"))
     if wording.sided_turns:
         agree = share(wording.turn_as_told, wording.sided_turns)

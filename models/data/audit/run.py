@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ...errors import DataError
+from ...sentence import normalize_instruction
 from ..episode import Episode
+from ..recording import Recording
 from .clock import Arrivals, Clock, clock_flags, measure_clock, sample_arrivals
 from .colours import ColourOrder, colour_flags, judge_order
 from .delay import Delay, Products, delay_flags, estimate_delay, lag_products, surest
 from .duplicates import Duplicates, duplicate_flags, find_duplicates
 from .flags import Flag, Severity, by_severity
+from .listening import Listening, listening_flags, summarize_listening
 from .motion import Limits, Motion, MotionSummary, measure_motion, motion_flags, moving, seen_limits, summarize_motion
 from .pictures import Frames, Sketch, look, picture_flags
 from .statistics import median
@@ -43,6 +46,7 @@ class EpisodeReport:
     source: str
     recording: str
     instruction: str
+    repeats: int
     seconds: float
     cameras: dict[str, CameraReport]
     commands: Timing
@@ -64,6 +68,7 @@ class Overall:
         limits: of the actions, as given or seen.
         motion, wording, duplicates: see there.
         colours: by camera.
+        listening: What the recordings hold beside the episodes.
     """
 
     episodes: int
@@ -80,6 +85,7 @@ class Overall:
     wording: Wording
     duplicates: Duplicates
     colours: dict[str, ColourOrder]
+    listening: Listening
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ class Audit:
     examples: tuple[Example, ...]
 
 
-def audit(episodes: Sequence[Episode], limits: Limits | None = None) -> Audit:
+def audit(episodes: Sequence[Episode], limits: Limits | None = None, recordings: Sequence[Recording] = ()) -> Audit:
     """Measure every episode and the set, and complain.
 
     Pictures are decoded a few at a time and not kept; besides the episodes themselves some kilobytes an episode are.
@@ -116,6 +122,7 @@ def audit(episodes: Sequence[Episode], limits: Limits | None = None) -> Audit:
     Args:
         episodes: sources must differ.
         limits: lowest and highest value of each action by its name, m/s and rad/s; the extremes seen if not given.
+        recordings: Recordings of the episodes, where they may hold more.
 
     Raises:
         DataError: no episode, two of the same source, or limits of an action that there is not.
@@ -168,11 +175,12 @@ def audit(episodes: Sequence[Episode], limits: Limits | None = None) -> Audit:
         limits_given=limits is not None,
         motion=summarize_motion([report.motion for report in reports]),
         wording=summarize_wording(
-            {report.source: report.instruction for report in reports},
+            _sentences(reports),
             {report.source: report.motion for report in reports},
         ),
         duplicates=find_duplicates(episodes, bounds, sketches),
         colours={camera: judge_order(episodes, kept) for camera, kept in sketches.items()},
+        listening=summarize_listening(recordings, {report.source: report.repeats for report in reports}),
     )
     spans = {
         camera: {recording: _span(parts) for recording, parts in recordings.items()}
@@ -203,6 +211,7 @@ def _report(
         source=episode.source,
         recording=episode.recording,
         instruction=episode.instruction,
+        repeats=episode.repeats,
         seconds=seconds,
         cameras=cameras,
         commands=measure_timing(episode.actions.stamps, seconds, moving(episode.actions)),
@@ -219,7 +228,7 @@ def _flags(
     pooled: dict[str, Products],
     spans: dict[str, dict[str, float]],
 ) -> list[Flag]:
-    sentences = {report.source: report.instruction for report in reports}
+    sentences = _sentences(reports)
     flags: list[Flag] = []
     for camera in _cameras(reports):
         with_it = {report.source: report.cameras[camera] for report in reports if camera in report.cameras}
@@ -239,8 +248,13 @@ def _flags(
     flags += unit_flags(episodes, overall.delays)
     flags += motion_flags({report.source: report.motion for report in reports}, overall.motion, overall.limits_given)
     flags += wording_flags(sentences, overall.wording)
+    flags += listening_flags(overall.listening)
     flags += duplicate_flags(overall.duplicates, len(reports))
     return flags
+
+
+def _sentences(reports: Sequence[EpisodeReport]) -> dict[str, str]:
+    return {report.source: normalize_instruction(report.instruction) for report in reports}
 
 
 def _cameras(reports: Sequence[EpisodeReport]) -> list[str]:

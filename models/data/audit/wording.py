@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...documents import first_of
+from ...sentence import instruction_fault, shipped_stop_sentences
 from .flags import Flag, Severity
 from .motion import ONE_SIDED, ONE_SIDED_CHANCE, Motion
 from .statistics import chance, share
@@ -28,7 +29,7 @@ _NO_SENTENCE = {
     "a placeholder": re.compile(
         r"^<?(none|null|nan|n/?a|unknown|default|todo|test|task|string|instruction|dummy|placeholder)>?$", re.IGNORECASE
     ),
-    "control characters": re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffd]"),
+    "bytes of another encoding": re.compile("\ufffd"),
 }
 
 
@@ -52,7 +53,7 @@ class Wording:
 
 def summarize_wording(sentences: Mapping[str, str], motions: Mapping[str, Motion]) -> Wording:
     """Count; both arguments are by source."""
-    counts = Counter(sentence.strip() for sentence in sentences.values())
+    counts = Counter(sentences.values())
     sides = {source: side_in(sentence) for source, sentence in sentences.items()}
     turns = {source: motions[source].turned_rad for source, side in sides.items() if side is not None}
     turns = {source: turn for source, turn in turns.items() if abs(turn) > TURNED}
@@ -72,7 +73,7 @@ def wording_flags(sentences: Mapping[str, str], wording: Wording) -> list[Flag]:
     def complain(severity: Severity, episodes: list[str], found: str, remedy: str) -> None:
         flags.append(Flag("instructions", severity, tuple(episodes), found, remedy))
 
-    empty = [source for source, sentence in sentences.items() if not sentence.strip()]
+    empty = [source for source, sentence in sentences.items() if not sentence]
     if empty:
         complain(
             Severity.ERROR,
@@ -80,8 +81,10 @@ def wording_flags(sentences: Mapping[str, str], wording: Wording) -> list[Flag]:
             f"{len(empty)} episodes have no sentence",
             "Look where the recording keeps it (another topic, an attribute, the file's name), or leave them out.",
         )
+    explained: set[str] = set()
     for what, pattern in _NO_SENTENCE.items():
-        odd = {source: text for source, text in sentences.items() if text.strip() and pattern.search(text.strip())}
+        odd = {source: text for source, text in sentences.items() if text and pattern.search(text)}
+        explained |= odd.keys()
         if odd:
             examples = first_of(sorted({repr(text) for text in odd.values()}), SHOWN, ", ")
             complain(
@@ -90,6 +93,24 @@ def wording_flags(sentences: Mapping[str, str], wording: Wording) -> list[Flag]:
                 f"{len(odd)} sentences look like {what}: {examples}",
                 "Look where the recording keeps the real sentence.",
             )
+    refused = {
+        source: text for source, text in sentences.items() if instruction_fault(text) and source not in explained
+    }
+    if refused:
+        complain(
+            Severity.WARNING,
+            list(refused),
+            f"policy_node refuses {len(refused)} of the sentences: {instruction_fault(next(iter(refused.values())))}",
+            "Look where the recording keeps the real sentence, or leave them out: no robot can be told so.",
+        )
+    stop = {source: text for source, text in sentences.items() if text in shipped_stop_sentences()}
+    if stop:
+        complain(
+            Severity.NOTE,
+            list(stop),
+            f"{len(stop)} sentences mean stop: {first_of(sorted({repr(text) for text in stop.values()}), SHOWN, ', ')}",
+            "policy_node stops at them by itself: no policy ever gets them.",
+        )
     flags += _variants(sentences)
     count, named = len(sentences), {text: number for text, number in wording.counts.items() if text}
     top = next(iter(named), "")

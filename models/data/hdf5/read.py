@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ...errors import DataError
+from ...sentence import normalize_instruction
 from ..columns import check_names, signal
 from ..configuration import Hdf5Source, InstructionDataset, StoredSignal
 from ..episode import Episode, Signal, check_stamps
@@ -125,12 +126,12 @@ def _instruction(path: Path, file: h5py.File, config: Hdf5Source) -> str:
         if scenario not in instruction.instructions:
             known = ", ".join(sorted(instruction.instructions))
             raise DataError(f"{path}: scenario {scenario!r} is not among those with an instruction: {known}")
-        return instruction.instructions[scenario]
+        return normalize_instruction(instruction.instructions[scenario])
     found = np.atleast_1d(dataset(path, file, instruction.key)[()])
     if found.shape != (1,):
         raise DataError(f"{path}: {instruction.key} has shape {found.shape}, expected one sentence")
-    sentence = found[0].decode("utf-8") if isinstance(found[0], bytes) else str(found[0])
-    if not sentence.strip():
+    sentence = normalize_instruction(found[0].decode("utf-8") if isinstance(found[0], bytes) else str(found[0]))
+    if not sentence:
         raise DataError(f"{path}: {instruction.key} is empty, expected a sentence")
     return sentence
 

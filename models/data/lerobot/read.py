@@ -60,6 +60,8 @@ class _Listing:
             if stored is not None:
                 self._check(stored)
         self._tasks = read_tasks(self._root, self._info.codebase_version)
+        first = {sentence: index for index, sentence in reversed(self._tasks.items())}
+        self._same = {index: first[sentence] for index, sentence in self._tasks.items()}  # one index for each sentence
         self._recorded: dict[str, tuple[Path, dict[int, pa.Table]]] = {}
         if config.stamps == "recorded":
             self._recorded = {stored.key: read_signal(self._root, stored.key) for stored in self._signals()}
@@ -137,7 +139,8 @@ class _Listing:
             ) from error
 
     def _parts(self, path: Path, table: pa.Table, rows: NDArray[np.int64], about: dict[str, Any]) -> Iterator[Episode]:
-        tasks = np.asarray(table.column("task_index").to_numpy())[rows]
+        found = np.asarray(table.column("task_index").to_numpy())[rows]
+        tasks = np.array([self._same.get(task, task) for task in found.tolist()])
         starts = [0, *(np.flatnonzero(np.diff(tasks)) + 1).tolist()]
         if len(starts) > 1 and self._config.stamps == "recorded":
             raise DataError(f"{path}: episode {about['episode_index']} has several tasks: set stamps: frame_rate")

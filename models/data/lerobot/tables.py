@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...sentence import normalize_instruction
 from .layout import EPISODES, SIGNAL, TASKS, Version
 
 
@@ -57,20 +58,24 @@ def numbers(path: Path, table: pa.Table, column: str) -> NDArray[np.generic]:
 
 
 def read_tasks(root: Path, version: Version) -> dict[int, str]:
-    """The sentences by their index.
+    """The sentences by their index, normalised.
 
     Raises:
         DataError: missing or malformed.
     """
     path = root / TASKS[version]
     if version == "v2.1":
-        return {int(_item(path, line, "task_index")): str(_item(path, line, "task")) for line in _lines(path)}
+        return {
+            int(_item(path, line, "task_index")): normalize_instruction(str(_item(path, line, "task")))
+            for line in _lines(path)
+        }
     table = read_table(path)
     # pandas' index: named since v3.0's first year, nameless before.
     text = next((name for name in ("task", "__index_level_0__") if name in table.column_names), None)
     if text is None or "task_index" not in table.column_names:
         raise DataError(f"{path}: columns are {', '.join(table.column_names)}, expected task_index and task")
-    return dict(zip(table.column("task_index").to_pylist(), table.column(text).to_pylist(), strict=True))
+    sentences = [normalize_instruction(str(sentence)) for sentence in table.column(text).to_pylist()]
+    return dict(zip(table.column("task_index").to_pylist(), sentences, strict=True))
 
 
 def read_episodes(root: Path, version: Version) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from ...errors import DataError
 from ..configuration import Rosbag2Source
 from ..episode import Episode, Signal
 from ..instants import seconds
+from ..recording import Recording
 from .find import find_bags
 from .pictures import BagPictures
 from .reader import use_bag
@@ -19,8 +20,8 @@ from .sentences import Given, given
 from .streams import ODOMETRY, Ordered, Streams, gather
 
 
-def open_rosbag2(config: Rosbag2Source) -> list[Episode]:
-    """Episodes of the recordings at a path, bag by bag.
+def open_rosbag2(config: Rosbag2Source) -> tuple[list[Episode], list[Recording]]:
+    """Episodes of the recordings at a path, bag by bag, and the recordings themselves.
 
     An instruction that was superseded before two frames of each camera and two commands makes no episode.
 
@@ -30,16 +31,24 @@ def open_rosbag2(config: Rosbag2Source) -> list[Episode]:
     """
     bags = find_bags(config.path)
     listed = track(bags, description="listing bags", disable=len(bags) == 1)
-    return [episode for bag in listed for episode in _episodes(bag, config)]
+    episodes: list[Episode] = []
+    recordings: list[Recording] = []
+    for bag in listed:
+        found, recording = _read(bag, config)
+        episodes += found
+        recordings.append(recording)
+    return episodes, recordings
 
 
-def _episodes(path: Path, config: Rosbag2Source) -> Iterator[Episode]:
+def _read(path: Path, config: Rosbag2Source) -> tuple[list[Episode], Recording]:
     with use_bag(path) as bag:
         streams = gather(path, bag, config)
         parts = given(path, config, streams, bag.custom_data)
-    for part in parts:
-        if part.sentence.strip():
-            yield from _episode(path, config, streams, part)
+    episodes = [episode for part in parts if part.sentence for episode in _episode(path, config, streams, part)]
+    images = sum(map(len, streams.cameras.values()))
+    inside = sum(len(pictures.stamps) for episode in episodes for pictures in episode.cameras.values())
+    name = parts[0].source.split("#")[0] if parts else path.stem
+    return episodes, Recording(name, images, images - inside, tuple(part.stop for part in parts if part.stop))
 
 
 def _episode(path: Path, config: Rosbag2Source, streams: Streams, part: Given) -> Iterator[Episode]:
@@ -56,7 +65,8 @@ def _episode(path: Path, config: Rosbag2Source, streams: Streams, part: Given) -
     if streams.odometry is not None:
         odometry = _signal(path, ODOMETRY, streams.odometry.between(part.begin, part.end))
     begin, end = seconds(np.array([part.begin, part.end], dtype=np.int64)).tolist()
-    yield Episode(part.source, part.sentence, cameras, _signal(path, config.actions, heard), odometry, begin, end)
+    actions = _signal(path, config.actions, heard)
+    yield Episode(part.source, part.sentence, cameras, actions, odometry, begin, end, part.repeats)
 
 
 def _signal(path: Path, names: tuple[str, ...], found: Ordered) -> Signal:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rosbags.interfaces import Connection
 
 from ...errors import DataError
+from ...sentence import normalize_instruction
 from ..configuration import InstructionTopic, Rosbag2Source, TwistName
 from .reader import COMPRESSED_IMAGE, IMAGE, Bag, header_stamp, message
 
@@ -155,7 +156,7 @@ def _note_odometry(stream: Stream) -> _Handler:
 
 def _note_sentence(sentences: list[tuple[int, str]]) -> _Handler:
     def note(connection: Connection, received: int, raw: bytes) -> None:
-        sentences.append((received, message(connection, raw).data))
+        sentences.append((received, normalize_instruction(message(connection, raw).data)))
 
     return note
 

@@ -98,7 +98,7 @@ class Rosbag2Writer:
                 "command": COMMAND_TOPIC,
                 "actions": tuple(column.name for column in signals.actions),
                 "odometry": None if signals.odometry is None else ODOMETRY_TOPIC,
-                "instruction": InstructionTopic(topic=INSTRUCTION_TOPIC),
+                "instruction": InstructionTopic(topic=INSTRUCTION_TOPIC, stop_sentences="keep"),
             }
         )
 

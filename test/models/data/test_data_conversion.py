@@ -33,6 +33,7 @@ from mobile_vla_models.data.configuration import (
 from mobile_vla_models.data.convert import convert_data
 from mobile_vla_models.data.episode import Episode, Pictures
 from mobile_vla_models.data.sources import open_source
+from mobile_vla_models.sentence import normalize_instruction
 
 FRAMES, REAR = noise(11, size=(14, 18)), noise(11, seed=1, size=(16, 20))
 EXACT: dict[str, TargetConfig] = {
@@ -48,7 +49,7 @@ EXACT: dict[str, TargetConfig] = {
 
 def record(folder: Path) -> Rosbag2Source:
     """Two bags of three episodes, two cameras."""
-    sentences = (((0, "go to the red box"), (6, "멈춰")), ((0, "stop"),))
+    sentences = (((0, "go to the red box"), (6, "돌아와")), ((0, "turn back"),))
     for number, said in enumerate(sentences):
         messages = drive(FRAMES if number == 0 else FRAMES[:5], said)
         rear = REAR if number == 0 else REAR[:5]
@@ -87,6 +88,17 @@ def test_a_recording_is_the_same_in_every_format(
         for camera, pictures in one.cameras.items():
             assert pictures.received is not None
             np.testing.assert_array_equal(pictures.received, other.cameras[camera].received)
+
+
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("sentence", ["\ufeff go\u00a0 home \n", "stop", "\u1106\u1165\u11b7\u110e\u116f"])
+def test_the_sentence_is_kept_as_it_is_normalised(tmp_path: Path, name: str, sentence: str) -> None:
+    bag = write_messages(tmp_path / "run", drive(FRAMES[:3], ((0, sentence),)))
+    instruction = {"type": "topic", "stop_sentences": "keep"}
+    source = {"type": "rosbag2", "path": bag, "cameras": {"front": "/cam/image_raw"}, "instruction": instruction}
+    summary = convert_data(Rosbag2Source.model_validate(source), EXACT[name], tmp_path / "out")
+    (episode,) = open_source(summary.source)
+    assert episode.instruction == normalize_instruction(sentence)
 
 
 @pytest.mark.parametrize(("first", "second"), list(pairwise([*EXACT, "bag"])))
@@ -157,7 +169,7 @@ def test_what_lerobot_itself_reads(converted: dict[str, SourceConfig]) -> None:
     # The command that answers frame n of `drive` is the first of two, 0.1 n m/s.
     np.testing.assert_allclose([action[0] for action in rows["action"].to_pylist()[:6]], 0.1 * np.arange(6), atol=1e-6)
     tasks = pq.read_table(root / "meta/tasks.parquet")
-    assert tasks.to_pydict() == {"task_index": [0, 1, 2], "task": ["go to the red box", "멈춰", "stop"]}
+    assert tasks.to_pydict() == {"task_index": [0, 1, 2], "task": ["go to the red box", "돌아와", "turn back"]}
     assert json.loads(tasks.schema.metadata[b"pandas"])["index_columns"] == ["task"]
     episodes = pq.read_table(root / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
     front = "videos/observation.images.front"
@@ -194,8 +206,8 @@ def test_what_lerobot_2_reads(converted: dict[str, SourceConfig]) -> None:
     lines = [json.loads(line) for line in (root / "meta/episodes.jsonl").read_text().splitlines()]
     assert [(line["episode_index"], line["tasks"], line["length"]) for line in lines] == [
         (0, ["go to the red box"], 6),
-        (1, ["멈춰"], 5),
-        (2, ["stop"], 5),
+        (1, ["돌아와"], 5),
+        (2, ["turn back"], 5),
     ]
     stats = [json.loads(line) for line in (root / "meta/episodes_stats.jsonl").read_text().splitlines()]
     assert stats[1]["stats"]["action"]["count"] == [5]

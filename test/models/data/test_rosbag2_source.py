@@ -28,10 +28,11 @@ from runs import (
 from mobile_vla_models import DataError
 from mobile_vla_models.data.configuration import InstructionFile, InstructionMetadata, Rosbag2Source
 from mobile_vla_models.data.episode import Episode
-from mobile_vla_models.data.sources import open_source
+from mobile_vla_models.data.recording import Recording
+from mobile_vla_models.data.sources import open_recordings, open_source
 
 FRAMES = noise(8)
-SENTENCES = ((0, "go to the red box"), (4, "stop"))
+SENTENCES = ((0, "go to the red box"), (4, "turn back"))
 
 
 def source(path: Path, **changes: object) -> Rosbag2Source:
@@ -47,7 +48,7 @@ def bag(tmp_path: Path) -> Path:
 def test_each_sentence_begins_an_episode(bag: Path) -> None:
     first, second = open_source(source(bag))
     assert (first.source, first.instruction) == ("run#0", "go to the red box")
-    assert (second.source, second.instruction) == ("run#1", "stop")
+    assert (second.source, second.instruction) == ("run#1", "turn back")
     assert first.end == second.begin
     np.testing.assert_array_equal(all_frames(first.cameras["front"]), FRAMES[:4])
     np.testing.assert_array_equal(all_frames(second.cameras["front"]), FRAMES[4:])
@@ -231,10 +232,59 @@ def test_a_whole_recording_may_have_one_sentence(tmp_path: Path) -> None:
         open_source(said_by_file)
 
 
+def spoken(path: Path, *sentences: tuple[int, str], **instruction: object) -> list[tuple[str, str, int, int]]:
+    """Source, instruction, number of images and of repetitions of each episode of a drive of 8 frames."""
+    bag = write_messages(path / "run", drive(FRAMES, sentences))
+    found = open_source(source(bag, instruction={"type": "topic", **instruction}))
+    return [(one.source, one.instruction, len(one.cameras["front"].stamps), one.repeats) for one in found]
+
+
+def test_the_same_sentence_again_goes_on_with_its_episode(tmp_path: Path) -> None:
+    again = tuple((frame, " go  home\n" if frame % 2 else "\ufeffgo home") for frame in range(8))
+    assert spoken(tmp_path, *again) == [("run#0", "go home", 8, 7)]
+
+
+def test_with_a_timeout_of_zero_each_message_begins_an_episode(tmp_path: Path) -> None:
+    found = spoken(tmp_path, (0, "go"), (3, "go"), (6, "go"), same_instruction_timeout=0)
+    assert found == [("run#0", "go", 3, 0), ("run#1", "go", 3, 0), ("run#2", "go", 2, 0)]
+
+
+@pytest.mark.parametrize("between", ["turn", "", "stop", "멈춰!"])
+def test_the_same_sentence_after_something_else_begins_another_episode(tmp_path: Path, between: str) -> None:
+    found = spoken(tmp_path, (0, "go"), (2, between), (4, "go"))
+    assert [one for one in found if one[1] == "go"] == [("run#0", "go", 2, 0), ("run#2", "go", 4, 0)]
+
+
+@pytest.mark.parametrize(("moves", "count"), [(True, 1), (False, 2)])
+def test_the_same_sentence_after_a_while_goes_on_while_the_robot_moves(tmp_path: Path, moves: bool, count: int) -> None:
+    messages: list[Message] = [("/instruction", 0, said("go")), ("/instruction", 4 * SECOND, said("go"))]
+    for number in range(60):
+        time = number * SECOND // 10 + 1
+        messages += [("/cam/image_raw", time, rgb_image(START + time, FRAMES[0]))]
+        messages += [("/cmd_vel", time, twist(0.1 if moves or number < 20 else 0.0, 0.0))]
+    bag = write_messages(tmp_path / "run", sorted(messages, key=lambda message: message[1]))
+    instruction = {"type": "topic", "same_instruction_timeout": 1.5}
+    assert len(open_source(source(bag, odometry=None, instruction=instruction))) == count
+
+
+def test_a_sentence_that_means_stop_ends_the_episode_and_is_counted(tmp_path: Path) -> None:
+    bag = write_messages(tmp_path / "run", drive(FRAMES, ((0, "go"), (4, "Stop!"), (6, "go back"))))
+    episodes, recordings = open_recordings(source(bag))
+    assert [(one.source, one.instruction) for one in episodes] == [("run#0", "go"), ("run#2", "go back")]
+    assert recordings == [Recording("run", images=8, outside=2, stop_sentences=("Stop!",))]
+    kept = open_source(source(bag, instruction={"type": "topic", "stop_sentences": "keep"}))
+    assert [one.instruction for one in kept] == ["go", "Stop!", "go back"]
+
+
+def test_images_that_no_instruction_holds_for_are_counted(tmp_path: Path) -> None:
+    _, (recording,) = open_recordings(source(write_messages(tmp_path / "run", drive(FRAMES, ((6, "go"),)))))
+    assert (recording.images, recording.outside) == (8, 6)
+
+
 def test_what_was_superseded_at_once_or_is_empty_is_no_episode(tmp_path: Path) -> None:
-    sentences = ((0, "go"), (3, "turn"), (4, "stop"), (6, " "))
+    sentences = ((0, "go"), (3, "turn"), (4, "turn back"), (6, " "))
     found = open_source(source(write_messages(tmp_path / "run", drive(FRAMES, sentences))))
-    assert [(episode.source, episode.instruction) for episode in found] == [("run#0", "go"), ("run#2", "stop")]
+    assert [(episode.source, episode.instruction) for episode in found] == [("run#0", "go"), ("run#2", "turn back")]
     assert found[1].end == pytest.approx(START / SECOND + 0.6, abs=1e-5), "the empty one ends it"
 
 

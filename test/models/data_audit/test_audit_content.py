@@ -10,8 +10,10 @@ from made_episodes import exchanged, make_episode, make_set, with_actions, with_
 from mobile_vla_models import DataError
 from mobile_vla_models.data.audit import Audit, Flag, Severity, audit
 from mobile_vla_models.data.audit.colours import Order
+from mobile_vla_models.data.audit.figures import overall_rows
 from mobile_vla_models.data.audit.words import colour_in, side_in
 from mobile_vla_models.data.episode import Episode
+from mobile_vla_models.data.recording import Recording
 
 COUNT = 24
 
@@ -214,7 +216,7 @@ def test_waiting_is_flagged(clean: list[Episode]) -> None:
         ('{"task": "go"}', "a serialised structure"),
         ("17", "a number"),
         ("None", "a placeholder"),
-        ("go\x00\x00", "control characters"),
+        ("go\ufffd\ufffd", "bytes of another encoding"),
     ],
 )
 def test_what_is_no_sentence_is_flagged(clean: list[Episode], sentence: str, what: str) -> None:
@@ -236,6 +238,41 @@ def test_spellings_and_languages_are_noted(clean: list[Episode]) -> None:
     assert {flag.severity for flag in flags} == {Severity.NOTE}
     assert "'Turn left.' and 'turn left'" in flags[0].found
     assert "1 in others" in flags[1].found
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found"),
+    [
+        ("go\x00on", "policy_node refuses 1 of the sentences: instruction 'go\\x00on' refused: it has the control"),
+        ("!?", "policy_node refuses 1 of the sentences: instruction '!?' refused: it has no letter"),
+        ("멈춰!", "1 sentences mean stop: '멈춰!'"),
+    ],
+)
+def test_sentences_that_no_policy_ever_gets_are_flagged(clean: list[Episode], sentence: str, found: str) -> None:
+    odd = dataclasses.replace(clean[0], instruction=sentence)
+    flags = [flag for flag in of(audit([odd, *clean[1:]]), "instructions") if flag.episodes]
+    assert [flag.episodes for flag in flags] == [(odd.source,)]
+    assert flags[0].found.startswith(found)
+
+
+def test_recordings_without_instructions_and_with_repeated_ones_are_flagged(clean: list[Episode]) -> None:
+    again = [dataclasses.replace(clean[0], repeats=39), *clean[1:]]
+    recordings = [
+        Recording("room0", images=80, outside=10, stop_sentences=("stop", "Stop!")),
+        Recording("late", images=40, outside=30, stop_sentences=()),
+    ]
+    report = audit(again, recordings=recordings)
+    late, repeated, stopped = of(report, "instructions")
+    assert (late.severity, late.found) == (
+        Severity.WARNING,
+        "more than 20% of the images of 1 recordings lie in no episode: late (75%)",
+    )
+    assert repeated.episodes == (clean[0].source,)
+    assert "39 times in all" in repeated.found
+    assert stopped.found == "2 messages meant stop: 'stop' (1), 'Stop!' (1)"
+    rows = dict(overall_rows(report))
+    assert rows["images in no episode"] == "33% of 120"
+    assert (rows["sentences that mean stop"], rows["instructions given again"]) == ("2", "39, in 1 episodes")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def data(tmp_path: Path) -> Path:
     AcceleratorState._reset_state(True)
     write_views(tmp_path / "views", count=24)
     for name in ("one", "again"):
-        write_bag(tmp_path / "bags" / name, [("turn left", 2.0), ("stop", 1.2)])
+        write_bag(tmp_path / "bags" / name, [("turn left", 2.0), ("turn right", 1.2)])
     return tmp_path
 
 

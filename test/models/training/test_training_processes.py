@@ -41,7 +41,7 @@ def in_two_processes(folder: Path, made: dict[str, Any]) -> subprocess.Completed
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     for name in ("one", "again"):
-        write_bag(folder / "bags" / name, [("turn left", 2.0), ("stop", 1.2)])
+        write_bag(folder / "bags" / name, [("turn left", 2.0), ("turn right", 1.2)])
     tiny_policy().save_pretrained(folder / "pretrained", {"parameters": 0}, "# tiny\n")
     return folder
 
