@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 from ..control import ControllerConfig, Limits
 from ..inference.loading import declare_policy
 from ..overlay import Camera
-from ..parameters import QOS, declare, refuse_unknown
+from ..parameters import QOS, declare, declare_images, refuse_unknown
 from ..robot_node import StartError
 
 PREFIX = "limits."
@@ -76,6 +76,7 @@ class Settings:
             emergency_stop_timeout, odometry_timeout, reproject, robot_width, black_box_folder, black_box_seconds,
             black_box_megabytes: as `ros2 param describe` says; they do not change.
         camera: that takes the overlay's picture.
+        images: What the cameras' frames may be.
     """
 
     def __init__(self, node: Node, may_move: Callable[[], bool]) -> None:
@@ -101,6 +102,7 @@ class Settings:
             "for a policy with several cameras camera/NAME/image_raw",
             choices=("raw", "compressed"),
         )
+        self.images = declare_images(node)
         self.camera_tolerance = declare(
             node,
             "camera_tolerance",

@@ -211,8 +211,8 @@ def test_an_empty_image_is_refused(change: dict[str, object]) -> None:
         ({"step": 20}, "image step is 20 bytes: 7 rgb8 pixels need 21"),
         ({"step": 0}, "image step is 0 bytes"),
         ({"height": 6}, "image has 105 bytes: 6 rows of step 21 need 126"),
-        ({"height": 2**32 - 1}, "image has 105 bytes"),
-        ({"width": 2**32 - 1}, "image step is 21 bytes"),
+        ({"height": 4000}, "image has 105 bytes"),
+        ({"width": 4000}, "image step is 21 bytes"),
     ],
 )
 def test_a_size_that_its_data_contradict_is_refused(change: dict[str, int], message: str) -> None:
@@ -245,7 +245,7 @@ def test_jpeg_keeps_its_colours() -> None:
 def test_compressed_images_that_are_none_are_refused() -> None:
     with pytest.raises(ImageError, match="image is empty: format 'jpeg', 0 bytes"):
         to_rgb(CompressedImage(format="jpeg"))
-    with pytest.raises(ImageError, match="format 'h264' is neither JPEG nor PNG"):
+    with pytest.raises(ImageError, match="format 'h264': neither JPEG nor PNG: it begins with 00 00 00 01 67"):
         check(CompressedImage(format="h264", data=[0, 0, 0, 1, 103]))
     broken = compressed(".png")
     broken.data = broken.data[:40]
