@@ -66,7 +66,9 @@ class Child:
     @property
     def peak_memory(self) -> int:
         """The most memory that it has had so far, in bytes; Linux only."""
-        (line,) = re.findall(r"^VmHWM:\s*(\d+) kB$", Path(f"/proc/{self._process.pid}/status").read_text(), re.MULTILINE)
+        (line,) = re.findall(
+            r"^VmHWM:\s*(\d+) kB$", Path(f"/proc/{self._process.pid}/status").read_text(), re.MULTILINE
+        )
         return int(line) * 1024
 
     def demand(self, fault: str) -> None:

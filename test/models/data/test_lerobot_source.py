@@ -312,3 +312,16 @@ def test_a_video_that_is_larger_than_the_bounds_is_refused(tmp_path: Path) -> No
     config = source(root).model_copy(update={"max_image_width": 20})
     with pytest.raises(DataError, match=r"mp4: .*24 x 16 pixels: expected at most 20 x 4096"):
         open_source(config)[0].cameras["front"].read([0])
+
+
+@pytest.mark.parametrize(
+    "field", ["{episode_chunk:20000000000d}", "{episode_chunk:099999d}", "{episode_index.real}", "{0!r}"]
+)
+def test_a_path_that_would_format_more_than_a_number_is_refused_by_name(tmp_path: Path, field: str) -> None:
+    root = write_dataset(tmp_path / "set", "v2.1", tables=True)
+    path = root / "meta/info.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "data_path": f"data/{field}.parquet"}))
+    with pytest.raises(
+        DataError, match=r"info\.json: data_path: .*holds the field .*expected one like \{episode_index:06d\}"
+    ):
+        open_source(source(root))
