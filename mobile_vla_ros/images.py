@@ -9,11 +9,12 @@ from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
-from mobile_vla_models.images import ImageError, check, digest, to_rgb
+from mobile_vla_models.image_header import ImageError
+from mobile_vla_models.images import AS_SAID, ENCODINGS, MAX_SIZE, ImageRules, check, digest, to_rgb
 
 from .camera_topics import COMPRESSED
 
-__all__ = ["ImageError", "check", "digest", "to_image", "to_rgb"]
+__all__ = ["AS_SAID", "ENCODINGS", "MAX_SIZE", "ImageError", "ImageRules", "check", "digest", "to_image", "to_rgb"]
 
 
 def camera_messages(transport: str) -> tuple[type[Image | CompressedImage], str]:

@@ -7,6 +7,7 @@ from typing import TypeVar
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
+from .images import ENCODINGS, MAX_SIZE, ImageRules
 from .robot_node import StartError
 
 QOS = "qos_overrides."  # what the parameters of QoS overrides begin with; rclpy declares them with their topic
@@ -50,6 +51,27 @@ def declare(
     if choices and value not in choices:
         raise StartError(f"parameter {name} is {value!r}: expected one of {', '.join(choices)}")
     return value
+
+
+def declare_images(node: Node) -> ImageRules:
+    """Declare the parameters that say what the cameras' images may be.
+
+    Raises:
+        rclpy.exceptions.ParameterException: Wrong type or out of range; the message names the parameter.
+        StartError: An encoding that is not supported.
+    """
+    return ImageRules(
+        declare(
+            node,
+            "encoding",
+            "",
+            "Encoding of the cameras' images where their messages do not say it, such as bgr8 where they say 8UC3; "
+            "empty: as the messages say. Depth and other images of 16 or 32 bits a value stay refused.",
+            choices=("", *ENCODINGS),
+        ),
+        declare(node, "max_image_width", MAX_SIZE, "Largest width of an image, in pixels", between=(1, 65535)),
+        declare(node, "max_image_height", MAX_SIZE, "Largest height of an image, in pixels", between=(1, 65535)),
+    )
 
 
 def refuse_unknown(node: Node, later: tuple[str, ...] = ()) -> None:

@@ -24,19 +24,19 @@ def audit_data(
     """Say what is in a set of recordings and what is wrong with it; exit code 1 if something is an error."""
     from mobile_vla_models.data.audit import Severity, audit, flag_table, overall_table, write_json, write_page
     from mobile_vla_models.data.configuration import read_source_config
-    from mobile_vla_models.data.sources import open_recordings
+    from mobile_vla_models.data.sources import list_source
     from mobile_vla_models.policy_directory import CONFIG, read_config
 
     spec = () if policy is None else read_config(policy / CONFIG).action.continuous
-    episodes, recordings = open_recordings(read_source_config(source))
+    listing = list_source(read_source_config(source))
     limits = {action.name: (action.minimum, action.maximum) for action in spec} or None
-    found = audit(episodes, limits, recordings)
+    found = audit(listing.episodes, limits, listing.lost, listing.recordings)
     console = Console()
     console.print(overall_table(found), flag_table(found))
     if json_file is not None:
         write_json(found, json_file)
     if html is not None:
-        write_page(found, episodes, str(source), html)
+        write_page(found, listing.episodes, str(source), html)
     if any(flag.severity is Severity.ERROR for flag in found.flags):
         raise typer.Exit(1)
 
@@ -62,3 +62,6 @@ def convert_recordings(
         console.print(
             f"{count} pictures of {camera} left out: no picture of the first camera is near them", style="yellow"
         )
+    unusable = [f"camera {camera}: {left_out.text}" for camera, left_out in summary.unusable.items()]
+    for text in (*unusable, *(lost.text for lost in summary.lost)):
+        console.print(text, style="yellow", markup=False, highlight=False)

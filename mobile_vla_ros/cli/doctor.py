@@ -28,6 +28,9 @@ def doctor(
     emergency_stop: Annotated[str, typer.Option(help="topic of the emergency stop")] = "emergency_stop",
     use_sim_time: Annotated[bool, typer.Option("--use-sim-time", help="time from /clock")] = False,
     seconds: Annotated[float, typer.Option(min=1.0, max=60.0, help="for which topics are watched")] = 5.0,
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of the cameras' images, as the node's parameter of that name.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="findings as JSON")] = False,
 ) -> None:
     """Check this machine, its ROS, its memory, a policy and the robot's topics; exit code 1 if anything is an error."""
@@ -36,7 +39,7 @@ def doctor(
     from ..doctor.table import table
 
     images = tuple(image or ())
-    robot = Robot(namespace, images, compressed, cmd_vel, stamped, emergency_stop, use_sim_time, seconds)
+    robot = Robot(namespace, images, compressed, cmd_vel, stamped, emergency_stop, use_sim_time, seconds, encoding)
     findings = examine(policy, device, engine, robot if topics else None)
     if as_json:
         typer.echo(json.dumps([finding.document() for finding in findings], indent=2))

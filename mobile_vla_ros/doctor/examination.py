@@ -10,7 +10,7 @@ from pathlib import Path
 from ..camera_topics import camera_topics
 from ..shared_memory import left_behind
 from . import gather
-from .finding import Finding
+from .finding import Finding, error
 from .gpu import check_onnx_gpu, check_torch_gpu
 from .machine import FRAME, check_board, check_disk, check_memory, check_shared_memory, check_socket_buffers
 from .policy import Wants, check_policy
@@ -26,6 +26,7 @@ class Robot:
 
     Attributes:
         images: topics of its cameras; empty: those that the policy's cameras have.
+        encoding: Parameter `encoding` of the node; empty: images are what their messages say.
     """
 
     namespace: str
@@ -36,6 +37,7 @@ class Robot:
     emergency_stop: str
     use_sim_time: bool
     seconds: float
+    encoding: str = ""
 
 
 def examine(policy: Path | None, device: str, engine: str, robot: Robot | None) -> list[Finding]:
@@ -73,8 +75,13 @@ def examine(policy: Path | None, device: str, engine: str, robot: Robot | None) 
 
 def _watch(robot: Robot, wants: Wants | None) -> tuple[list[Finding], int]:
     """Findings on the topics, and the bytes of a raw picture."""
-    from .observe import observe  # needs rclpy
+    from ..images import ImageError, ImageRules  # needs rclpy and OpenCV
+    from .observe import observe
 
+    try:
+        rules = ImageRules(robot.encoding)
+    except ImageError as refusal:
+        return [error("encoding", str(refusal), "give one of these, or none")], FRAME
     images = robot.images or camera_topics(() if wants is None else wants.cameras)
     seen = observe(
         robot.namespace,
@@ -84,6 +91,7 @@ def _watch(robot: Robot, wants: Wants | None) -> tuple[list[Finding], int]:
         robot.emergency_stop,
         robot.use_sim_time,
         robot.seconds,
+        rules,
     )
     clock = check_clock(robot.use_sim_time, seen.clocks, seen.now)
     findings = [] if clock is None else [clock]

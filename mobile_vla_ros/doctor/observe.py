@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from ..images import ImageError, camera_messages, check
+from ..images import AS_SAID, ImageError, ImageRules, camera_messages, check
 from ..own_node import OwnNode
 from ..stamps import seconds
 from .topics import COMPRESSED_IMAGE, IMAGE, Camera, Endpoint, Frame
@@ -54,6 +54,7 @@ def observe(
     emergency_stop: str,
     use_sim_time: bool,
     seconds: float,
+    rules: ImageRules = AS_SAID,
 ) -> Observed:
     """Watch for `seconds`.
 
@@ -65,6 +66,7 @@ def observe(
         emergency_stop: topic of the emergency stop.
         use_sim_time: whether ages are counted on /clock.
         seconds: s, for finding everybody and for counting frames.
+        rules: What the cameras' images may be.
 
     Raises:
         RuntimeError: ROS 2 does not start.
@@ -76,13 +78,19 @@ def observe(
         parameter_overrides=[Parameter("use_sim_time", value=use_sim_time)],
     )
     try:
-        return _watch(own, images, compressed, command, emergency_stop, seconds)
+        return _watch(own, images, compressed, command, emergency_stop, seconds, rules)
     finally:
         own.close()
 
 
 def _watch(
-    own: OwnNode, images: Sequence[str], compressed: bool, command: str, emergency_stop: str, seconds: float
+    own: OwnNode,
+    images: Sequence[str],
+    compressed: bool,
+    command: str,
+    emergency_stop: str,
+    seconds: float,
+    rules: ImageRules,
 ) -> Observed:
     node = own.ros
     kind, end_of_topic = camera_messages("compressed" if compressed else "raw")
@@ -90,7 +98,7 @@ def _watch(
     for image in images:
         topic = node.resolve_topic_name(f"{image}{end_of_topic}")
         arrived = frames[topic] = []
-        node.create_subscription(kind, topic, partial(_note, node, arrived), LISTEN)
+        node.create_subscription(kind, topic, partial(_note, node, arrived, rules), LISTEN)
     own.listen()
     own.wait(seconds)
     expected = COMPRESSED_IMAGE if compressed else IMAGE
@@ -110,18 +118,18 @@ def _watch(
     )
 
 
-def _note(node: Node, frames: list[Frame], message: Any) -> None:
-    frames.append(_frame(message, _now(node)))
+def _note(node: Node, frames: list[Frame], rules: ImageRules, message: Any) -> None:
+    frames.append(_frame(message, _now(node), rules))
 
 
 def _now(node: Node) -> float:
     return float(node.get_clock().now().nanoseconds) * 1e-9
 
 
-def _frame(message: Any, now: float) -> Frame:
+def _frame(message: Any, now: float, rules: ImageRules) -> Frame:
     stamp = seconds(message.header.stamp)
     try:
-        check(message)
+        check(message, rules)
         problem = ""
     except ImageError as error:
         problem = str(error)

@@ -135,7 +135,8 @@ def _content(name: str, camera: Camera) -> Finding:
     check = f"{name}: content"
     problems = [frame.problem for frame in camera.frames if frame.problem]
     if problems:
-        return error(check, problems[0], "let the driver publish another encoding (docs/robot.md)")
+        advice = "let the driver publish another one, or set the node's parameter encoding (docs/robot.md)"
+        return error(check, problems[0], advice)
     return ok(check, camera.frames[-1].layout)
 
 

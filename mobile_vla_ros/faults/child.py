@@ -63,6 +63,14 @@ class Child:
         """When it went wrong: s, steady clock."""
         return [float(time) for time in _FAULT.findall(self.output)]
 
+    @property
+    def peak_memory(self) -> int:
+        """The most memory that it has had so far, in bytes; Linux only."""
+        (line,) = re.findall(
+            r"^VmHWM:\s*(\d+) kB$", Path(f"/proc/{self._process.pid}/status").read_text(), re.MULTILINE
+        )
+        return int(line) * 1024
+
     def demand(self, fault: str) -> None:
         """Tell it what is to go wrong.
 

@@ -71,6 +71,8 @@ CAMERA = (
     _camera("unknown encoding", "encoding", "'32FC1' is not supported", T),
     _camera("empty image", "empty", "image is empty", T),
     _camera("truncated image", "truncated", "image has", T),
+    _camera("depth image", "depth", "'16UC1' is not supported", T),
+    _camera("image that declares 2^31 x 2^31", "huge", "expected at most 4096 x 4096", T),
     _camera("good and bad frames by turns", "turns", "'32FC1' is not supported", T, watch=2.0),
     Fault(
         "camera at 1 Hz",
@@ -89,8 +91,12 @@ def _until_lifted(name: str, demand: str, says: str, bound: float) -> Fault:
 
 
 OTHERS = (
-    _until_lifted("corrupt JPEG", "corrupt", "is corrupt", DT + T),
+    _until_lifted("corrupt JPEG", "corrupt", "is corrupt", T),
     _until_lifted("truncated JPEG", "truncated", "is corrupt", DT + T),
+    _until_lifted("16-bit PNG", "depth-png", "PNG has 16 bits a value", T),
+    _until_lifted("format 16UC1; png compressed", "depth-format", "'16UC1' is not supported", T),
+    _until_lifted("PNG that announces 4 GB", "huge-chunk", "announces 4294963200 bytes", T),
+    _until_lifted("JPEG that declares 20000 x 20000", "huge-jpeg", "20000 x 20000 pixels", T),
     _until_lifted("odometry silent", "no-odometry", "odometry: none for", ODOMETRY_TIMEOUT + T),
     Fault(
         "emergency_stop silent",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import struct
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import rclpy
 from nav_msgs.msg import Odometry
+from numpy.typing import NDArray
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
@@ -26,6 +28,14 @@ FRAME, SLOW_FRAME, ODOMETRY = 10, 100, 5  # ticks between two
 JUMP = 5.0  # s
 HEIGHT, WIDTH = 120, 160
 BUFFERS = 4  # pictures, of a driver that hangs
+
+# 55 bytes of a PNG of 8 x 8 pixels, whose second chunk announces 4 GB.
+HUGE_CHUNK = (
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x08\0\0\0\x08\x08\x02\0\0\0"
+    + bytes.fromhex("4b6d29dc")
+    + b"\xff\xff\xf0\0IDAT"
+    + bytes(14)
+)
 
 # What the frames' stamps are made of the right one and the last one that was sent; s.
 STAMPS: dict[str, Callable[[float, float], float]] = {
@@ -110,6 +120,12 @@ class Sensors:
 def _image(picture: np.ndarray, fault: str) -> Image:
     if fault == "empty":
         return Image(encoding="rgb8")
+    if fault == "depth":
+        depth = array.array("B", picture[..., 0].astype(np.uint16).tobytes())
+        return Image(height=HEIGHT, width=WIDTH, step=2 * WIDTH, encoding="16UC1", data=depth)
+    if fault == "huge":
+        side = 2**31
+        return Image(height=side, width=side, step=side, encoding="rgb8", data=array.array("B", picture.tobytes()))
     data = picture.tobytes()
     if fault == "truncated":
         data = data[: len(data) // 2]
@@ -117,13 +133,22 @@ def _image(picture: np.ndarray, fault: str) -> Image:
     return Image(height=HEIGHT, width=WIDTH, step=3 * WIDTH, encoding=encoding, data=array.array("B", data))
 
 
-def _compressed(picture: np.ndarray, fault: str) -> CompressedImage:
-    data = cv2.imencode(".jpg", picture)[1].tobytes()
+def _compressed(picture: NDArray[np.uint8], fault: str) -> CompressedImage:
+    data, said = cv2.imencode(".jpg", picture)[1].tobytes(), "jpeg"
+    if fault in ("depth-png", "depth-format"):
+        depth = picture[..., 0].astype(np.uint16) if fault == "depth-png" else picture[..., 0]
+        data = cv2.imencode(".png", depth)[1].tobytes()
+        said = "png" if fault == "depth-png" else "16UC1; png compressed "
+    if fault == "huge-chunk":
+        data = HUGE_CHUNK
+    if fault == "huge-jpeg":
+        place = data.index(b"\xff\xc0") + 5  # of the height, which the width follows
+        data = data[:place] + struct.pack(">HH", 20000, 20000) + data[place + 4 :]
     if fault == "truncated":
         data = data[: len(data) // 2]
     if fault == "corrupt":
         data = data[:4] + bytes(len(data) - 4)
-    return CompressedImage(format="jpeg", data=array.array("B", data))
+    return CompressedImage(format=said, data=array.array("B", data))
 
 
 def _stamp(seconds: float) -> object:

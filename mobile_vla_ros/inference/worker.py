@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sensor_msgs.msg import CompressedImage, Image
 
 from ..control import ActionPlan, PolicyStepper
-from ..images import ImageError, to_rgb
+from ..images import ImageError, ImageRules, to_rgb
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Request:
         instruction_id: its number.
         received: s, time.monotonic() when the last of them arrived.
         extra: the frames of the other cameras, by name.
+        rules: What the frames may be.
     """
 
     message: Image | CompressedImage
@@ -34,6 +35,7 @@ class Request:
     instruction_id: int
     received: float
     extra: Mapping[str, Image | CompressedImage] = field(default_factory=dict)
+    rules: ImageRules = field(default_factory=ImageRules)
 
 
 @dataclass(frozen=True)
@@ -180,9 +182,9 @@ class InferenceWorker:
     def _answer(self, request: Request) -> Answer:
         begun, camera = time.monotonic(), ""
         try:
-            rgb, extra = to_rgb(request.message), {}
+            rgb, extra = to_rgb(request.message, request.rules), {}
             for camera, message in request.extra.items():
-                extra[camera] = to_rgb(message)
+                extra[camera] = to_rgb(message, request.rules)
             decoded = time.monotonic()
             plan = self._stepper.step(rgb, request.stamp, request.instruction, request.instruction_id, extra)
             return Planned(plan, request.received, begun, decoded, time.monotonic())

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mobile_vla_models.images import to_rgb
+from mobile_vla_models.images import ImageRules, to_rgb
 
 from ..control import ActionPlan, Command
 from .camera import Camera
@@ -52,6 +52,7 @@ class LiveOverlay:
     Args:
         camera: that takes the pictures.
         robot_width: m.
+        rules: What the camera's images may be.
         publish: is called in the thread with the picture, uint8 (h, w, 3) RGB, and the camera's message. rclpy keeps
             the interpreter's lock until a message is sent, so pictures are made small enough for a socket's buffer:
             a slow network would hold commands back with a larger one.
@@ -62,10 +63,11 @@ class LiveOverlay:
         self,
         camera: Camera,
         robot_width: float,
+        rules: ImageRules,
         publish: Callable[[NDArray[np.uint8], Any], None],
         failed: Callable[[str], None],
     ) -> None:
-        self._camera, self._robot_width = camera, robot_width
+        self._camera, self._robot_width, self._rules = camera, robot_width, rules
         self._publish, self._failed = publish, failed
         self._told = False
         self._slot: Moment | None = None
@@ -97,7 +99,7 @@ class LiveOverlay:
                     return
             begin = time.monotonic()
             try:
-                rgb = fitted(to_rgb(moment.message))
+                rgb = fitted(to_rgb(moment.message, self._rules))
                 self._publish(draw(rgb, self._camera, told(moment), self._robot_width), moment.message)
             except Exception as error:  # noqa: BLE001  (nobody drives by it)
                 if not self._told:

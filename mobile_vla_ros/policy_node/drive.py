@@ -17,7 +17,7 @@ from ..control import ActionPlan, Command, DriveController, DriveState, StampedP
 from ..control.pace import Pace
 from ..control.rhythm import Rhythm
 from ..control.sets import FrameSets
-from ..images import ImageError, check, digest
+from ..images import ImageError, ImageRules, check, digest
 from ..inference.loading import Worker
 from ..inference.worker import Answer, BadFrame, Planned, Request
 from ..overlay import LiveOverlay, Moment
@@ -46,6 +46,7 @@ class Drive:
         identity: of the policy; empty: not known.
         cameras: names of those that the policy looks through, its first one first.
         tolerance: s that the stamps of frames of several cameras may differ by.
+        rules: What the cameras' frames may be.
         overlay: that draws what is done.
         stopped: is called when a fault or an emergency stop begins to hold the robot, with the reason, and whether it
             is an emergency stop.
@@ -64,13 +65,14 @@ class Drive:
         identity: str,
         cameras: Sequence[str],
         tolerance: float,
+        rules: ImageRules,
         overlay: LiveOverlay,
         stopped: Callable[[str, bool], None],
     ) -> None:
         self.controller, self.dt = controller, dt
         self._node, self._publishers, self._worker, self._identity = node, publishers, worker, identity
         self._overlay, self._stopped = overlay, stopped
-        self._cameras = tuple(cameras)
+        self._cameras, self._rules = tuple(cameras), rules
         self._sets: FrameSets[Image | CompressedImage] = FrameSets(cameras, tolerance)
         self._pace = Pace(dt)
         self._rhythm = Rhythm()
@@ -139,7 +141,7 @@ class Drive:
         now, steady = self._now(), time.monotonic()
         self._received += 1
         try:
-            check(message)
+            check(message, self._rules)
         except ImageError as error:
             self._refuse(camera, str(error), steady)
             return
@@ -155,8 +157,9 @@ class Drive:
             return
         frames = dict(found.frames)
         first = frames.pop(self._cameras[0])
-        request = Request(first, found.stamp, controller.instruction, controller.instruction_id, steady, frames)
-        self._worker.submit(request)
+        self._worker.submit(
+            Request(first, found.stamp, controller.instruction, controller.instruction_id, steady, frames, self._rules)
+        )
 
     def tick(self) -> None:
         """Send the command of this moment."""

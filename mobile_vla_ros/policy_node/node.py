@@ -197,7 +197,11 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
                 )
                 refuse_unknown(self)
                 self._overlay = LiveOverlay(
-                    self._settings.camera, self._settings.robot_width, self._out.overlay, self._on_overlay_failure
+                    self._settings.camera,
+                    self._settings.robot_width,
+                    self._settings.images,
+                    self._out.overlay,
+                    self._on_overlay_failure,
                 )
                 self._drive = Drive(
                     self,
@@ -208,6 +212,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
                     opened.identity,
                     cameras,
                     self._settings.camera_tolerance,
+                    self._settings.images,
                     self._overlay,
                     self._trip,
                 )

@@ -17,7 +17,7 @@ from mobile_vla_models.sentence import STOP_FILE, read_stop_sentences
 from ..control import ControllerConfig, Limits
 from ..inference.loading import declare_policy
 from ..overlay import Camera
-from ..parameters import QOS, declare, refuse_unknown
+from ..parameters import QOS, declare, declare_images, refuse_unknown
 from ..robot_node import StartError
 from ..share import share_path
 
@@ -86,6 +86,7 @@ class Settings:
             black_box_megabytes: as `ros2 param describe` says; they do not change.
         camera: that takes the overlay's picture.
         stop_sentences: Sentences that mean stop.
+        images: What the cameras' frames may be.
     """
 
     def __init__(self, node: Node, may_move: Callable[[], bool]) -> None:
@@ -111,6 +112,7 @@ class Settings:
             "for a policy with several cameras camera/NAME/image_raw",
             choices=("raw", "compressed"),
         )
+        self.images = declare_images(node)
         self.camera_tolerance = declare(
             node,
             "camera_tolerance",

@@ -22,7 +22,7 @@ from ..control import ActionRange, Limits
 from ..images import camera_messages
 from ..inference.loading import Loaded, declare_policy, load
 from ..inference.worker import Answer, Failure, Planned, Request
-from ..parameters import QOS, declare, refuse_unknown
+from ..parameters import QOS, declare, declare_images, refuse_unknown
 from ..qos import LATCHED, OVERRIDABLE, SEVERAL
 from ..robot_node import RobotNode, run
 from ..stamps import nanoseconds
@@ -57,6 +57,7 @@ class PolicyServer(RobotNode):
             "of the frames that come here; compressed: CompressedImage on the camera topics' /compressed",
             choices=("raw", "compressed"),
         )
+        self._images = declare_images(self)
         refuse_unknown(self, later=(QOS,))
         self.claim_name()
         self._session = secrets.token_hex(8)
@@ -159,7 +160,7 @@ class PolicyServer(RobotNode):
             del self._asked[next(iter(self._asked))]
         first = frames.pop(self._cameras[0])
         sentence = normalize_instruction(asked.instruction)
-        self._worker.submit(Request(first, asked.stamp, sentence, self._run_id, received, frames))
+        self._worker.submit(Request(first, asked.stamp, sentence, self._run_id, received, frames, self._images))
 
     def _publish_answers(self) -> None:
         for answer in self._worker.answers():

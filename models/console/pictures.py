@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
+from ..image_file import read_image
+from ..image_header import ImageError
 from .errors import ConsoleError
 
 NOISE_SHAPE: Final = (480, 640, 3)
@@ -22,14 +23,11 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         ConsoleError: no such file, or no picture.
     """
     try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"), dtype=np.uint8)
+        return read_image(path)
     except FileNotFoundError as error:
         raise ConsoleError(f"there is no file {path}") from error
-    except UnidentifiedImageError as error:
-        raise ConsoleError(f"{path} is no picture of a kind that is known, such as PNG or JPEG") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's for damaged files
-        raise ConsoleError(f"{path} is not readable as a picture ({error})") from error
+    except (OSError, ImageError) as error:
+        raise ConsoleError(f"{path}: {error}") from error
 
 
 def noise() -> NDArray[np.uint8]:

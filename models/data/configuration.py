@@ -6,11 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from ..configuration import Strict
 from ..documents import findings, read_yaml
 from ..errors import DataError
+from ..images import MAX_SIZE, ImageRules
 
 TwistName = Literal["linear_x", "linear_y", "linear_z", "angular_x", "angular_y", "angular_z"]
 _UNITS = {"linear_": "m/s", "angular_": "rad/s"}
@@ -47,13 +48,24 @@ class InstructionMetadata(Strict):
 BagInstruction = Annotated[InstructionTopic | InstructionFile | InstructionMetadata, Field(discriminator="type")]
 
 
-class Rosbag2Source(Strict):
+Size = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Source(Strict):
+    """What every source has: `max_image_width` and `max_image_height` in pixels; larger images are left out."""
+
+    max_image_width: Size = MAX_SIZE
+    max_image_height: Size = MAX_SIZE
+
+
+class Rosbag2Source(Source):
     """One rosbag2 recording (sqlite3 or MCAP, compressed or not), or a folder of such.
 
     `cameras`: topics of sensor_msgs/Image or CompressedImage by the policy's names; where a topic is not recorded, its
     `/compressed` is taken. `command`: Twist or TwistStamped. `actions`: the velocities that are commanded; a command
     with another one is refused. `odometry`: nav_msgs/Odometry. `stamps`: "header" are those that the policy is gated
-    by; "received" where the headers hold none.
+    by; "received" where the headers hold none. `encoding`: of all images, in the place of what their messages say, such
+    as bgr8 where they say 8UC3, or where red and blue are exchanged; it turns no depth into a picture.
     """
 
     type: Literal["rosbag2"]
@@ -64,6 +76,17 @@ class Rosbag2Source(Strict):
     odometry: str | None = None
     instruction: BagInstruction = InstructionTopic()
     stamps: Literal["header", "received"] = "header"
+    encoding: str = ""
+
+    @field_validator("encoding")
+    @classmethod
+    def _supported(cls, encoding: str) -> str:
+        return ImageRules(encoding).encoding
+
+    @property
+    def rules(self) -> ImageRules:
+        """What its images may be."""
+        return ImageRules(self.encoding, self.max_image_width, self.max_image_height)
 
     @model_validator(mode="after")
     def _different_topics(self) -> Rosbag2Source:
@@ -137,7 +160,7 @@ _KNOWN = {
 }
 
 
-class Hdf5Source(Strict):
+class Hdf5Source(Source):
     """One HDF5 file an episode, or a folder of such (*.h5, *.hdf5).
 
     `cameras`: datasets uint8 (t, h, w, 3) by the policy's names, e.g. `images` or `observations/images`; of several the
@@ -165,11 +188,12 @@ class Hdf5Source(Strict):
         return data
 
 
-class LeRobotSource(Strict):
+class LeRobotSource(Source):
     """A LeRobot dataset, v2.1 or v3.0, with its pictures in videos or in the tables.
 
     `cameras`: features by the policy's names. `actions` and `odometry`: features, and what their columns are. `stamps`:
     "frame_rate" is LeRobot's own clock, frame / fps; "recorded" are the true times that a conversion keeps beside it.
+    `color`: order of the stored colours; bgr where the dataset was written with red and blue exchanged.
     """
 
     type: Literal["lerobot"]
@@ -178,6 +202,12 @@ class LeRobotSource(Strict):
     actions: StoredSignal
     odometry: StoredSignal | None = None
     stamps: Literal["frame_rate", "recorded"]
+    color: Literal["rgb", "bgr"] = "rgb"
+
+    @property
+    def rules(self) -> ImageRules:
+        """What its images may be."""
+        return ImageRules("bgr8" if self.color == "bgr" else "", self.max_image_width, self.max_image_height)
 
 
 SourceConfig = Annotated[Rosbag2Source | Hdf5Source | LeRobotSource, Field(discriminator="type")]

@@ -17,10 +17,11 @@ from ..errors import DataError
 from .configuration import Hdf5Target, Rosbag2Target, SourceConfig, TargetConfig
 from .episode import Episode
 from .hdf5.write import Hdf5Writer
+from .left_out import LeftOut, LostEpisode, count_left_out
 from .lerobot.write import LeRobotWriter
 from .rosbag2.write import Rosbag2Writer
 from .rows import nearest
-from .sources import open_source
+from .sources import list_source
 from .writer import EpisodeWriter, Signals, file_name
 
 SOURCE_FILE = "source.yaml"
@@ -35,6 +36,8 @@ class ConversionSummary:
         episodes: how many.
         pictures: how many, of all cameras.
         left_out: pictures by camera that no row holds, because the first camera had none near them.
+        unusable: Frames that cannot be used, by camera; they are not among the pictures.
+        lost: Episodes that are not written, because a camera has no frames that can be used.
         bytes: on disk.
         seconds: that it took.
     """
@@ -43,6 +46,8 @@ class ConversionSummary:
     episodes: int
     pictures: int
     left_out: dict[str, int]
+    unusable: dict[str, LeftOut]
+    lost: tuple[LostEpisode, ...]
     bytes: int
     seconds: float
 
@@ -63,7 +68,8 @@ def convert_data(source: SourceConfig, target: TargetConfig, out: Path) -> Conve
     if out.exists():
         raise DataError(f"{out} is already there, expected a new folder")
     started = perf_counter()
-    episodes = open_source(source)
+    found = list_source(source)
+    episodes = found.episodes
     _check(episodes)
     cameras, signals = tuple(episodes[0].cameras), Signals.of(episodes[0])
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +86,8 @@ def convert_data(source: SourceConfig, target: TargetConfig, out: Path) -> Conve
     finally:
         shutil.rmtree(staging)
     left_out = _left_out(episodes) if target.type == "lerobot" else {}
-    return ConversionSummary(back, len(episodes), pictures, left_out, size, perf_counter() - started)
+    unusable, seconds = count_left_out(episodes), perf_counter() - started
+    return ConversionSummary(back, len(episodes), pictures, left_out, unusable, found.lost, size, seconds)
 
 
 def _writer(target: TargetConfig, folder: Path) -> EpisodeWriter:

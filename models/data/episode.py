@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -100,6 +100,7 @@ class Episode:
         odometry: measured velocity of the body (linear_x, linear_y, angular_z), where there is some.
         begin: seconds; when the instruction was given.
         end: seconds; the next instruction, or the end of the recording.
+        left_out: Number of frames that cannot be used and are not among the pictures, by camera and reason.
         repeats: Number of further messages that gave the same instruction.
 
     Raises:
@@ -113,6 +114,7 @@ class Episode:
     odometry: Signal | None
     begin: float
     end: float
+    left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     repeats: int = 0
 
     def __post_init__(self) -> None:

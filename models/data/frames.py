@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from ..configuration import ImagePreprocessing
 from ..errors import DataError
+from ..image_file import read_image
+from ..image_header import ImageError
 from ..preprocessing import resize
 from ..sentence import one_sentence
 from .configuration import Rosbag2Source
+from .left_out import without_lost
 from .rosbag2.find import find_bags
 from .rosbag2.read import open_rosbag2
 from .windows import gate
@@ -53,8 +55,8 @@ def read_runs(path: Path, image: ImagePreprocessing, dt: float, count: int) -> l
         return [_read_pictures(path, pictures[:count], image)]
     runs: list[Run] = []
     for bag in find_bags(path):
-        episodes, _ = open_rosbag2(Rosbag2Source(type="rosbag2", path=bag, cameras={"front": CAMERA}))
-        for episode in episodes:
+        config = Rosbag2Source(type="rosbag2", path=bag, cameras={"front": CAMERA})
+        for episode in without_lost(open_rosbag2(config)[0])[0]:
             camera = episode.cameras["front"]
             rows = gate(camera.stamps, dt)[: min(_RUN, count)]
             runs.append(Run(episode.instruction, np.stack([resize(frame, image) for frame in camera.read(rows)])))
@@ -75,8 +77,7 @@ def _read_pictures(path: Path, files: list[Path], image: ImagePreprocessing) -> 
     frames = []
     for file in files:
         try:
-            with Image.open(file) as picture:
-                frames.append(resize(np.asarray(picture.convert("RGB"), dtype=np.uint8), image))
-        except (OSError, UnidentifiedImageError) as error:
+            frames.append(resize(read_image(file), image))
+        except (OSError, ImageError) as error:
             raise DataError(f"{file}: not a readable picture ({error})") from error
     return Run(instruction, np.stack(frames))

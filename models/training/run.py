@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ..data.episode import Episode
+from ..data.left_out import count_left_out
 from ..data.mark import mark
 from ..policy_directory import PolicyParts, trained_on
 from .configuration import TrainingConfig, read_recipe, read_training_config
@@ -102,4 +103,6 @@ def prepare(config: TrainingConfig) -> tuple[list[Episode], PolicyParts, Run]:
         f"{parts.model.parameter_count():,} parameters, {accelerator.num_processes} x {accelerator.device}, "
         f"{config.threads} threads, {config.precision}; {len(episodes)} episodes"
     )
+    for camera, left_out in count_left_out(episodes).items():
+        run.say(f"camera {camera}: {left_out.text}")
     return episodes, parts, run

@@ -92,8 +92,11 @@ def test_a_file_that_is_no_picture_leaves_the_run_as_it_is(user: ConsoleUser, pi
     other.write_text("x")
     damaged.write_bytes(picture.read_bytes()[:300])
     user.says(f"infer '{picture}' \"{RED}\"")
-    assert user.says(f"infer {other}") == f"error: {other} is no picture of a kind that is known, such as PNG or JPEG\n"
-    assert user.says(f"infer {damaged}").startswith(f"error: {damaged} is not readable as a picture (")
+    assert (
+        user.says(f"infer {other}")
+        == f"error: {other}: it is no picture of a kind that is known, such as PNG or JPEG\n"
+    )
+    assert user.says(f"infer {damaged}").startswith(f"error: {damaged}: it is not readable as a picture (")
     assert user.says("infer").startswith("step 2, ")
 
 

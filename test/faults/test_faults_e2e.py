@@ -47,6 +47,10 @@ CHOSEN = (
     "SIGSTOP, after 1 s SIGCONT",
     "clock jumps back",
     "corrupt JPEG",
+    "depth image",
+    "16-bit PNG",
+    "PNG that announces 4 GB",
+    "JPEG that declares 20000 x 20000",
     "emergency_stop silent",
     "plan used up",
 )
@@ -75,6 +79,25 @@ def test_policy_node_gets_over_it(name: str, bench: Bench) -> None:
     print(f"{name}: zero after {result.zero} s, promised are {result.fault.bound} s")
     assert not result.not_run
     assert result.passed, (result.failures, result.out_of_bounds)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("harmless", "hostile"),
+    [
+        ("unknown encoding", ["image that declares 2^31 x 2^31"]),
+        ("corrupt JPEG", ["PNG that announces 4 GB", "JPEG that declares 20000 x 20000"]),
+    ],
+)
+def test_hostile_images_take_no_memory_of_the_node(harmless: str, hostile: list[str], bench: Bench) -> None:
+    (first,), rest = chosen([harmless]), chosen(hostile)
+    assert try_fault(bench, first).passed
+    before = bench.node.peak_memory
+    for fault in rest:
+        assert try_fault(bench, fault).passed
+    growth = (bench.node.peak_memory - before) / 2**20
+    print(f"{growth:.1f} MiB more")
+    assert growth < 50.0
 
 
 def test_the_matrix_has_each_fault_once() -> None:

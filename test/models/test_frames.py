@@ -35,7 +35,7 @@ def test_pictures_are_read_in_the_order_of_their_names(pictures: Path) -> None:
     assert np.array_equal(run.frames, FRAMES[:2])
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16", "CMYK"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "CMYK"])
 def test_pictures_of_any_mode_come_as_three_colours(tmp_path: Path, mode: str) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -44,6 +44,16 @@ def test_pictures_of_any_mode_come_as_three_colours(tmp_path: Path, mode: str) -
     [run] = read_runs(folder, IMAGE, 0.4, 4)
     assert run.frames.shape == (1, SIZE, SIZE, 3)
     assert run.frames.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "message"),
+    [("I;16", (50, 40), "more than 8 bits a value"), ("RGB", (4097, 1), "4097 x 1 pixels: expected at most 4096 x")],
+)
+def test_depth_and_huge_pictures_are_refused(pictures: Path, mode: str, size: tuple[int, int], message: str) -> None:
+    Image.new(mode, size).save(pictures / "1.png")
+    with pytest.raises(DataError, match=rf"1\.png: not a readable picture .*{message}"):
+        read_runs(pictures, IMAGE, 0.4, 3)
 
 
 def test_pictures_without_their_sentence(pictures: Path) -> None:

@@ -12,7 +12,7 @@ pytest.importorskip("sensor_msgs")
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image
 
-from mobile_vla_ros.images import ImageError, check, digest, to_image, to_rgb
+from mobile_vla_ros.images import ImageError, ImageRules, check, digest, to_image, to_rgb
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -211,8 +211,8 @@ def test_an_empty_image_is_refused(change: dict[str, object]) -> None:
         ({"step": 20}, "image step is 20 bytes: 7 rgb8 pixels need 21"),
         ({"step": 0}, "image step is 0 bytes"),
         ({"height": 6}, "image has 105 bytes: 6 rows of step 21 need 126"),
-        ({"height": 2**32 - 1}, "image has 105 bytes"),
-        ({"width": 2**32 - 1}, "image step is 21 bytes"),
+        ({"height": 4000}, "image has 105 bytes"),
+        ({"width": 4000}, "image step is 21 bytes"),
     ],
 )
 def test_a_size_that_its_data_contradict_is_refused(change: dict[str, int], message: str) -> None:
@@ -245,12 +245,160 @@ def test_jpeg_keeps_its_colours() -> None:
 def test_compressed_images_that_are_none_are_refused() -> None:
     with pytest.raises(ImageError, match="image is empty: format 'jpeg', 0 bytes"):
         to_rgb(CompressedImage(format="jpeg"))
-    with pytest.raises(ImageError, match="format 'h264' is neither JPEG nor PNG"):
+    with pytest.raises(ImageError, match="format 'h264': neither JPEG nor PNG: it begins with 00 00 00 01 67"):
         check(CompressedImage(format="h264", data=[0, 0, 0, 1, 103]))
     broken = compressed(".png")
     broken.data = broken.data[:40]
     with pytest.raises(ImageError, match="is corrupt"):
         to_rgb(broken)
+
+
+def of_format(extension: str, pixels: NDArray[np.generic], form: str) -> CompressedImage:
+    """A message as image_transport makes it: OpenCV encodes the pixels, whatever their order."""
+    return CompressedImage(format=form, data=cv2.imencode(extension, pixels)[1].ravel().tolist())
+
+
+DEPTH = np.linspace(400, 4000, 48 * 64).reshape(48, 64).astype(np.uint16)
+LARGE = COLOURS.repeat(16, axis=0).repeat(16, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        ("16UC1; png compressed ", "'16UC1' is not supported .depth in mm, not a picture"),
+        ("16UC1; compressedDepth png", "'16UC1' is not supported"),
+        ("32FC1; compressedDepth png", "'32FC1' is not supported .depth in m, not a picture"),
+        ("mono16; jpeg compressed mono8", "'mono16' is not supported"),
+        ("rgb16; png compressed bgr16", "'rgb16' is not supported"),
+        ("bayer_rggb16; jpeg compressed mono8", "'bayer_rggb16' is not supported"),
+        ("64FC3; png compressed ", "'64FC3' is not supported"),
+        ("16UC1", "'16UC1' is not supported"),
+        ("mono16", "'mono16' is not supported"),
+        ("8UC1; png compressed ", "'8UC1' is not supported .*set `encoding`"),
+        ("8UC3; png compressed ", "'8UC3' is not supported .*set `encoding`"),
+        ("8UC1; jpeg compressed mono8", "'8UC1' is not supported .*set `encoding`"),
+        ("rgb8; png compressed rgb8", "whether red and blue are exchanged in 'rgb8' differs"),
+    ],
+)
+def test_the_encoding_in_a_format_counts(form: str, reason: str) -> None:
+    message = of_format(".png", LARGE, form)  # the data alone would do
+    for use in (check, to_rgb):
+        with pytest.raises(ImageError, match=reason):
+            use(message)
+    if "8UC" in form or "rgb8" in form:
+        return
+    for encoding in ("bgr8", "mono8"):
+        with pytest.raises(ImageError, match=reason):
+            check(message, ImageRules(encoding))
+
+
+@pytest.mark.parametrize("form", ["png", "", "bgr8; png compressed bgr8", "mono8; png compressed "])
+def test_sixteen_bits_are_refused_whatever_the_format_says(form: str) -> None:
+    for pixels in (DEPTH, LARGE.astype(np.uint16) * 257):
+        message = of_format(".png", pixels, form)
+        for rules in (ImageRules(), ImageRules("bgr8"), ImageRules("mono8")):
+            for use in (check, to_rgb):
+                with pytest.raises(ImageError, match="PNG has 16 bits a value: depth"):
+                    use(message, rules)
+
+
+@pytest.mark.parametrize("pattern", BAYER)
+@pytest.mark.parametrize("made", ["; png compressed ", "; png compressed"])
+def test_a_mosaic_in_a_png_is_interpolated(pattern: str, made: str) -> None:
+    raw = to_rgb(sent(f"bayer_{pattern}8", mosaic(pattern, LARGE), LARGE.shape[:2]))
+    message = of_format(".png", mosaic(pattern, LARGE), f"bayer_{pattern}8{made}")
+    check(message)
+    np.testing.assert_array_equal(to_rgb(message), raw)
+    told = of_format(".png", mosaic(pattern, LARGE), "png")
+    np.testing.assert_array_equal(to_rgb(told, ImageRules(f"bayer_{pattern}8")), raw)
+
+
+def test_a_mosaic_that_was_made_a_colour_picture_is_one_and_one_with_colours_is_refused() -> None:
+    message = of_format(".jpg", LARGE[..., ::-1], "bayer_rggb8; jpeg compressed bgr8")
+    check(message)
+    assert np.abs(to_rgb(message).astype(int) - LARGE).mean() < 5.0
+    grey = of_format(".jpg", LARGE[..., 0], "bayer_rggb8; jpeg compressed mono8")  # image_transport has made it grey
+    assert np.abs(to_rgb(grey).astype(int) - LARGE[..., :1]).mean() < 5.0
+    for use in (check, to_rgb):
+        with pytest.raises(ImageError, match="has colours: encoding bayer_rggb8 has none"):
+            use(of_format(".jpg", LARGE, "bayer_rggb8; jpeg compressed "))
+
+
+@pytest.mark.parametrize("raw", ["rgb8", "bgr8", "rgba8", "uyvy", "nv12", "yuv422", "8UC3", "nv24"])
+def test_what_image_transport_has_made_bgr8_has_the_files_colours(raw: str) -> None:
+    message = of_format(".png", LARGE[..., ::-1], f"{raw}; png compressed bgr8")
+    check(message)
+    np.testing.assert_array_equal(to_rgb(message), LARGE)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "pixels"),
+    [
+        ("8UC3", "bgr8", RGB[..., ::-1]),
+        ("8UC3", "rgb8", RGB),
+        ("", "rgb8", RGB),
+        ("RGB8", "rgb8", RGB),
+        ("rgb8", "bgr8", RGB[..., ::-1]),
+        ("8UC4", "bgra8", np.concatenate([RGB[..., ::-1], RGB[..., :1]], axis=2)),
+    ],
+)
+def test_an_encoding_that_is_given_counts(name: str, encoding: str, pixels: NDArray[np.uint8]) -> None:
+    message = sent(name, np.ascontiguousarray(pixels).reshape(5, -1), (5, 7))
+    check(message, ImageRules(encoding))
+    np.testing.assert_array_equal(to_rgb(message, ImageRules(encoding)), RGB)
+
+
+def test_an_encoding_that_is_given_for_compressed_images() -> None:
+    written = of_format(".png", LARGE[..., ::-1], "png")
+    exchanged = of_format(".png", LARGE, "png")
+    np.testing.assert_array_equal(to_rgb(written, ImageRules("rgb8")), LARGE)
+    np.testing.assert_array_equal(to_rgb(exchanged, ImageRules("bgr8")), LARGE)
+    # image_transport has compressed what a driver calls 8UC3: what it was is what is given.
+    for encoding, pixels in (("bgr8", LARGE[..., ::-1]), ("rgb8", LARGE)):
+        message = of_format(".png", pixels, "8UC3; png compressed ")
+        np.testing.assert_array_equal(to_rgb(message, ImageRules(encoding)), LARGE)
+    grey = of_format(".png", LARGE[..., 0], "8UC1; png compressed ")
+    np.testing.assert_array_equal(to_rgb(grey, ImageRules("mono8")), np.repeat(LARGE[..., :1], 3, axis=2))
+    with pytest.raises(ImageError, match="encoding nv12 is one of raw images"):
+        check(written, ImageRules("nv12"))
+
+
+@pytest.mark.parametrize("encoding", ["bgr8", "mono8", "bayer_rggb8", "yuyv"])
+@pytest.mark.parametrize("name", ["16UC1", "32FC1", "mono16", "rgb16", "bayer_rggb16", "64FC1", "16SC1"])
+def test_no_encoding_makes_a_picture_of_depth(name: str, encoding: str) -> None:
+    message = sent(name, np.zeros((6, 60), np.uint8), (6, 8))
+    for use in (check, to_rgb):
+        with pytest.raises(ImageError, match=f"'{name}' is not supported"):
+            use(message, ImageRules(encoding))
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"), [("8UC3", "mono8"), ("8UC1", "bgr8"), ("bgr8", "yuyv"), ("8UC3", "bgra8")]
+)
+def test_an_encoding_of_another_size_is_refused(name: str, encoding: str) -> None:
+    message = sent(name, np.zeros((6, 60), np.uint8), (6, 8))
+    for use in (check, to_rgb):
+        with pytest.raises(ImageError, match=f"'{name}' has . values a pixel: encoding {encoding} has ."):
+            use(message, ImageRules(encoding))
+
+
+@pytest.mark.parametrize("change", [{"height": 2**32 - 1}, {"width": 2**32 - 1}, {"height": 4097}])
+def test_a_raw_image_is_bounded(change: dict[str, int]) -> None:
+    message = message_of("rgb8", RGB)
+    for name, value in change.items():
+        setattr(message, name, value)
+    for use in (check, to_rgb):
+        with pytest.raises(ImageError, match="pixels: expected at most 4096 x 4096"):
+            use(message)
+    check(message_of("rgb8", RGB), ImageRules(max_width=7, max_height=5))
+    with pytest.raises(ImageError, match="7 x 5 pixels: expected at most 6 x 4096"):
+        check(message_of("rgb8", RGB), ImageRules(max_width=6))
+
+
+@pytest.mark.parametrize("rules", [{"encoding": "8UC3"}, {"max_width": 0}, {"max_height": -1}])
+def test_rules_that_are_none_are_refused(rules: dict[str, object]) -> None:
+    with pytest.raises(ImageError, match=r"expected (one of rgb8|1 or more)"):
+        ImageRules(**rules)  # type: ignore[arg-type]
 
 
 def test_a_picture_goes_into_a_message_and_back() -> None:

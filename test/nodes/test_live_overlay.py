@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mobile_vla_models.images import AS_SAID
 from mobile_vla_ros.control import ActionPlan, Command, DriveState
 from mobile_vla_ros.overlay import Camera, LiveOverlay, Moment
 from mobile_vla_ros.overlay.draw import STATES
@@ -53,7 +54,7 @@ def screen() -> Screen:
 
 @pytest.fixture
 def overlay(screen: Screen) -> Iterator[LiveOverlay]:
-    overlay = LiveOverlay(CAMERA, 0.4, screen.publish, screen.failures.append)
+    overlay = LiveOverlay(CAMERA, 0.4, AS_SAID, screen.publish, screen.failures.append)
     yield overlay
     screen.gate.set()
     assert overlay.close(WAIT)

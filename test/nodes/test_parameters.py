@@ -122,6 +122,7 @@ def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> Non
             "cannot configure: unknown parameter qos_overrides./camera/picture.subscription.reliability; known: ",
         ),
         ("camera_tolerance:=0.5", "camera_tolerance out of range"),
+        ("encoding:=8UC3", "parameter encoding is '8UC3': expected one of , rgb8, bgr8"),
         ("image_transport:=theora", "parameter image_transport is 'theora': expected one of raw, compressed"),
         ("dtype:=int8", "parameter dtype is 'int8': expected one of auto, float32, bfloat16, float16"),
         ("limits.linear_x_max:=0.8", "parameter limits: limit linear_x_max = 0.8 loosens the policy's 0.5"),

@@ -109,7 +109,11 @@ def judge_order(episodes: Sequence[Episode], sketches: Mapping[str, Sketch]) -> 
 def colour_flags(camera: str, evidence: ColourOrder) -> list[Flag]:
     """Complaints about one camera."""
     rgb, bgr = len(evidence.votes_rgb), len(evidence.votes_bgr)
-    name, remedy = f"camera {camera}: ", "Say the order in the source's configuration, and look at the example frames."
+    name = f"camera {camera}: "
+    remedy = (
+        "Say the order in the source's configuration (encoding: bgr8 for rosbag2, color: bgr for hdf5 and lerobot), "
+        "and look at the example frames."
+    )
     if evidence.order is Order.BGR:
         found = (
             f"the colours are BGR read as RGB: in {bgr} of {rgb + bgr} episodes whose sentence names a colour, that "

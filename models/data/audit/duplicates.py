@@ -116,7 +116,7 @@ def _same_pictures(
     for episode in episodes:
         seen = [kept[episode.source] for kept in sketches.values() if episode.source in kept]
         # Two that stand still in one place look alike without being copies.
-        if len(seen) < len(sketches) or not moving(episode.actions).any():
+        if not seen or len(seen) < len(sketches) or not moving(episode.actions).any():
             continue
         # Green alone: the same in either order of colours.
         views = [sketch.small[..., 1].astype(np.float32) for sketch in seen]

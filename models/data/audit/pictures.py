@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ..episode import Episode, Signal
+from ..left_out import LostEpisode, count_left_out
 from .flags import Flag, Severity
 
 SAMPLED = 6  # frames of an episode: more decode longer than they tell
@@ -22,6 +23,7 @@ DARK, BRIGHT = 12.0, 250.0  # mean grey level; level of a pixel that holds no de
 BRIGHT_SHARE = 0.5  # of the pixels
 BLANK = 3.0  # grey levels, standard deviation
 SPOILT = 0.5  # of an episode's sampled frames
+LEFT_OUT = 0.05  # of a camera's frames that cannot be used: more is no accident
 MOVED_LINEAR, MOVED_ANGULAR = 0.05, 0.05  # m, rad: a picture cannot stay the same
 
 
@@ -136,6 +138,31 @@ def _warm(frames: list[NDArray[np.uint8]]) -> float:
     tinted = (spread > 0.1 * brightest) & (spread < 0.5 * brightest) & (brightest > 40)
     difference = lower[tinted, 0] - lower[tinted, 2]
     return float((difference > 0).mean()) if len(difference) > 0.02 * len(lower) else float("nan")
+
+
+def left_out_flags(episodes: Sequence[Episode], lost: Sequence[LostEpisode]) -> list[Flag]:
+    """Complaints about frames that cannot be used, and about episodes that were left out for them."""
+    flags = []
+    for camera, left_out in count_left_out(episodes).items():
+        many = left_out.frames > LEFT_OUT * left_out.listed
+        flags.append(
+            Flag(
+                "pictures",
+                Severity.ERROR if many else Severity.WARNING,
+                tuple(episode.source for episode in episodes if episode.left_out.get(camera)),
+                f"camera {camera}: {left_out.text}",
+                "Training and conversion leave them out, too: look at what records the camera.",
+            )
+        )
+    if lost:
+        others = f" ({len(lost) - 1} more episodes left out)" if len(lost) > 1 else ""
+        sources, found = tuple(one.source for one in lost), f"{lost[0].text}{others}"
+        flags.append(
+            Flag(
+                "pictures", Severity.ERROR, sources, found, "Training and conversion leave them out, too: record anew."
+            )
+        )
+    return flags
 
 
 def picture_flags(camera: str, reports: Mapping[str, Frames]) -> list[Flag]:

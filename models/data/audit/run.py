@@ -13,6 +13,7 @@ from rich.progress import track
 from ...errors import DataError
 from ...sentence import normalize_instruction
 from ..episode import Episode
+from ..left_out import LostEpisode
 from ..recording import Recording
 from .clock import Arrivals, Clock, clock_flags, measure_clock, sample_arrivals
 from .colours import ColourOrder, colour_flags, judge_order
@@ -21,7 +22,7 @@ from .duplicates import Duplicates, duplicate_flags, find_duplicates
 from .flags import Flag, Severity, by_severity
 from .listening import Listening, listening_flags, summarize_listening
 from .motion import Limits, Motion, MotionSummary, measure_motion, motion_flags, moving, seen_limits, summarize_motion
-from .pictures import Frames, Sketch, look, picture_flags
+from .pictures import Frames, Sketch, left_out_flags, look, picture_flags
 from .statistics import median
 from .timing import Timing, measure_timing, timing_flags
 from .units import unit_flags
@@ -32,11 +33,19 @@ EXAMPLES = 6  # episodes whose frames are kept to be shown
 
 @dataclass(frozen=True)
 class CameraReport:
-    """One camera in one episode; `clock` is None where receive times are not known."""
+    """One camera in one episode.
+
+    Attributes:
+        timing: Rate and gaps.
+        clock: Its stamps beside the recorder's clock; None where receive times are not known.
+        frames: What sampled frames look like.
+        left_out: Number of frames that cannot be used, by the reason; they count nowhere else.
+    """
 
     timing: Timing
     clock: Clock | None
     frames: Frames
+    left_out: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ class Overall:
         limits: of the actions, as given or seen.
         motion, wording, duplicates: see there.
         colours: by camera.
+        lost: Episodes that were left out, because a camera has no frames that can be used.
         listening: What the recordings hold beside the episodes.
     """
 
@@ -85,6 +95,7 @@ class Overall:
     wording: Wording
     duplicates: Duplicates
     colours: dict[str, ColourOrder]
+    lost: tuple[LostEpisode, ...]
     listening: Listening
 
 
@@ -114,7 +125,12 @@ class Audit:
     examples: tuple[Example, ...]
 
 
-def audit(episodes: Sequence[Episode], limits: Limits | None = None, recordings: Sequence[Recording] = ()) -> Audit:
+def audit(
+    episodes: Sequence[Episode],
+    limits: Limits | None = None,
+    lost: Sequence[LostEpisode] = (),
+    recordings: Sequence[Recording] = (),
+) -> Audit:
     """Measure every episode and the set, and complain.
 
     Pictures are decoded a few at a time and not kept; besides the episodes themselves some kilobytes an episode are.
@@ -122,6 +138,7 @@ def audit(episodes: Sequence[Episode], limits: Limits | None = None, recordings:
     Args:
         episodes: sources must differ.
         limits: lowest and highest value of each action by its name, m/s and rad/s; the extremes seen if not given.
+        lost: Episodes that were left out when the source was listed.
         recordings: Recordings of the episodes, where they may hold more.
 
     Raises:
@@ -146,7 +163,8 @@ def audit(episodes: Sequence[Episode], limits: Limits | None = None, recordings:
             if arrived is not None:
                 arrivals[name][episode.recording].append(arrived)
             timing = measure_timing(pictures.stamps, episode.end - episode.begin)
-            cameras[name] = CameraReport(timing, measure_clock([arrived]) if arrived is not None else None, frames)
+            clock, left_out = measure_clock([arrived]) if arrived is not None else None, episode.left_out.get(name, {})
+            cameras[name] = CameraReport(timing, clock, frames, dict(left_out))
         products = lag_products(episode)
         for channel, product in products.items():
             pooled[channel] = pooled[channel] + product if channel in pooled else product
@@ -180,6 +198,7 @@ def audit(episodes: Sequence[Episode], limits: Limits | None = None, recordings:
         ),
         duplicates=find_duplicates(episodes, bounds, sketches),
         colours={camera: judge_order(episodes, kept) for camera, kept in sketches.items()},
+        lost=tuple(lost),
         listening=summarize_listening(recordings, {report.source: report.repeats for report in reports}),
     )
     spans = {
@@ -229,7 +248,7 @@ def _flags(
     spans: dict[str, dict[str, float]],
 ) -> list[Flag]:
     sentences = _sentences(reports)
-    flags: list[Flag] = []
+    flags = left_out_flags(episodes, overall.lost)
     for camera in _cameras(reports):
         with_it = {report.source: report.cameras[camera] for report in reports if camera in report.cameras}
         flags += timing_flags(f"camera {camera}", {source: seen.timing for source, seen in with_it.items()}, True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ...errors import DataError
+from ...image_header import ImageError, check_size
 from ...sentence import normalize_instruction
 from ..columns import check_names, signal
 from ..configuration import Hdf5Source, InstructionDataset, StoredSignal
@@ -109,6 +110,10 @@ def _pictures(path: Path, file: h5py.File, config: Hdf5Source, keys: str | tuple
     stored = dataset(path, file, key)
     if stored.ndim != 4 or stored.shape[3] != 3 or stored.dtype != np.uint8 or len(stored) <= first:
         raise DataError(f"{path}: {key} is {stored.dtype} {stored.shape}, expected uint8 (t, height, width, 3)")
+    try:
+        check_size(stored.shape[2], stored.shape[1], config.max_image_width, config.max_image_height)
+    except ImageError as error:
+        raise DataError(f"{path}: {key}: {error}") from error
     said = stored.attrs.get("color")
     if said is not None and said != config.color:
         raise DataError(f"{path}: {key} says that its color is {said!r}, the configuration says {config.color!r}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from string import Formatter
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ...documents import validate
 from ...errors import DataError
@@ -25,6 +27,7 @@ VIDEO: dict[Version, str] = {
     "v2.1": "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
     "v3.0": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
 }
+_NUMBER = re.compile(r"(0?\d{1,2}d?)?")  # how a number in a path is written
 FILES_PER_CHUNK = 1000
 DATA_MEGABYTES, VIDEO_MEGABYTES = 100, 200
 # Beside what LeRobot knows: commands and measurements at their own times, and pictures' seconds since the begin.
@@ -59,6 +62,16 @@ class Info(BaseModel):
     chunks_size: int = Field(default=FILES_PER_CHUNK, gt=0)
     data_path: str
     video_path: str | None = None
+
+    @field_validator("data_path", "video_path")
+    @classmethod
+    def _plain(cls, pattern: str | None) -> str | None:
+        """Refuse what would format a path of any length, or look into what is formatted."""
+        for _, name, spec, conversion in Formatter().parse(pattern or ""):
+            if name is not None and (conversion or not name.isidentifier() or not _NUMBER.fullmatch(spec or "")):
+                field = f"{{{name}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}}}"
+                raise ValueError(f"holds the field {field:.60}, expected one like {{episode_index:06d}}")
+        return pattern
 
 
 def read_info(root: Path) -> Info:

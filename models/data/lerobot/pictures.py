@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...image_header import ImageError
+from ...images import ImageRules, check_file, decode
+from ..left_out import sift
 from ..opened import Opened
 from .video import read_frames
 
@@ -27,6 +30,7 @@ class VideoPictures:
         period: seconds between the video's frames.
         stamps: float64 (t,), seconds.
         received: float64 (t,), seconds, or None.
+        rules: What its images may be.
     """
 
     path: Path
@@ -34,6 +38,7 @@ class VideoPictures:
     period: float
     stamps: NDArray[np.float64]
     received: NDArray[np.float64] | None
+    rules: ImageRules
 
     def read(self, rows: Sequence[int] | NDArray[np.int64]) -> list[NDArray[np.uint8]]:
         """Frames as RGB uint8 (h, w, 3), in the order asked for; each distinct one is decoded once.
@@ -43,7 +48,9 @@ class VideoPictures:
             IndexError: no such row.
         """
         wanted = _distinct(rows, len(self.times))
-        frames = dict(zip(wanted.tolist(), read_frames(self.path, self.times[wanted], self.period), strict=True))
+        frames = dict(
+            zip(wanted.tolist(), read_frames(self.path, self.times[wanted], self.period, self.rules), strict=True)
+        )
         return [frames[int(row)] for row in np.asarray(rows)]
 
 
@@ -57,6 +64,7 @@ class TablePictures:
         rows: int64 (t,), in the file.
         stamps: float64 (t,), seconds.
         received: float64 (t,), seconds, or None.
+        rules: What its images may be.
     """
 
     path: Path
@@ -64,6 +72,7 @@ class TablePictures:
     rows: NDArray[np.int64]
     stamps: NDArray[np.float64]
     received: NDArray[np.float64] | None
+    rules: ImageRules
 
     def read(self, rows: Sequence[int] | NDArray[np.int64]) -> list[NDArray[np.uint8]]:
         """Frames as RGB uint8 (h, w, 3), in the order asked for; each distinct one is decoded once.
@@ -75,22 +84,29 @@ class TablePictures:
         wanted = _distinct(rows, len(self.rows))
         try:
             with _TABLES.use(self.path) as table:
-                frames = {row: self._decode(table.cell(self.key, int(self.rows[row]))) for row in wanted.tolist()}
+                cells = ((row, table.cell(self.key, int(self.rows[row]))) for row in wanted.tolist())
+                frames = {row: decode(_data(cell), self.rules) for row, cell in cells}
+        except ImageError as error:
+            raise DataError(f"{self.path}: a picture of {self.key} cannot be used: {error}") from error
         except (OSError, pa.ArrowException, KeyError) as error:
             raise DataError(f"{self.path}: not a readable table ({error})") from error
         return [frames[int(row)] for row in np.asarray(rows)]
 
-    def _decode(self, cell: object) -> NDArray[np.uint8]:
-        data = cell.get("bytes") if isinstance(cell, dict) else None
+    def sifted(self) -> tuple[TablePictures, Counter[str]]:
+        """Those that can be used, and how many cannot, by the reason.
+
+        Raises:
+            DataError: The table is gone or damaged.
+        """
         try:
-            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-        except cv2.error as error:
-            raise DataError(f"{self.path}: a picture of {self.key} is corrupt ({error})") from error
-        if bgr is None:
-            raise DataError(
-                f"{self.path}: {self.key} holds a picture that cannot be decoded, expected JPEG or PNG bytes"
-            )
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+            with _TABLES.use(self.path) as table:
+                kept, reasons = sift(
+                    len(self.rows), lambda row: check_file(_data(table.cell(self.key, int(self.rows[row]))), self.rules)
+                )
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise DataError(f"{self.path}: not a readable table ({error})") from error
+        received = None if self.received is None else self.received[kept]
+        return replace(self, rows=self.rows[kept], stamps=self.stamps[kept], received=received), reasons
 
 
 class _Table:
@@ -124,3 +140,15 @@ def _distinct(rows: Sequence[int] | NDArray[np.int64], count: int) -> NDArray[np
     if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < count:
         raise IndexError(f"rows {wanted[0]} to {wanted[-1]} of {count} frames")
     return wanted
+
+
+def _data(cell: object) -> bytes:
+    """The file in a cell of a table.
+
+    Raises:
+        ImageError: There is none.
+    """
+    data = cell.get("bytes") if isinstance(cell, dict) else None
+    if not isinstance(data, bytes):
+        raise ImageError(f"a cell holds {cell!r:.60}, expected the bytes of a JPEG or PNG file")
+    return data

@@ -1,7 +1,8 @@
-"""Episodes of a LeRobot dataset: tables are read but for their pictures, videos are not opened."""
+"""Episodes of a LeRobot dataset: tables are read, and pictures in them checked; videos are not opened."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,8 @@ _INDEX = ("episode_index", "frame_index", "task_index")
 def open_lerobot(config: LeRobotSource) -> list[Episode]:
     """Episodes of a dataset; one whose task changes on the way is several.
 
-    With true times a camera's frame that stands in several rows is one.
+    With true times a camera's frame that stands in several rows is one. Frames in the tables that cannot be used are
+    left out and counted.
 
     Raises:
         DataError: no LeRobot dataset, another version, a feature that is missing or of another shape.
@@ -153,14 +155,20 @@ class _Listing:
 
     def _episode(self, part: _Rows, instruction: str) -> Episode:
         grid = self._grid(part)
-        cameras = {name: self._pictures(name, part, grid) for name in self._config.cameras}
+        cameras: dict[str, Pictures] = {}
+        left_out: dict[str, Counter[str]] = {}
+        for name in self._config.cameras:
+            pictures = self._pictures(name, part, grid)
+            if isinstance(pictures, TablePictures):
+                pictures, left_out[name] = pictures.sifted()
+            cameras[name] = pictures
         actions = self._signal(self._config.actions, part, grid)
         odometry = None if self._config.odometry is None else self._signal(self._config.odometry, part, grid)
         source = part.about.get("source") or f"{self._root.name}_{part.index:06d}#{part.number}"
         begin, end = float(grid[0]), float(grid[-1])
         if self._config.stamps == "recorded":
             begin, end = (self._number(part, key) for key in ("begin", "end"))
-        return Episode(source, instruction, cameras, actions, odometry, begin, end)
+        return Episode(source, instruction, cameras, actions, odometry, begin, end, left_out)
 
     def _number(self, part: _Rows, key: str) -> float:
         if key not in part.about:
@@ -207,12 +215,12 @@ class _Listing:
             except DataError as error:
                 raise DataError(f"{part.path}: episode {part.index}: {error}") from error
         if self._cameras[name] == "image":
-            return TablePictures(part.path, key, part.first + rows, stamps, received)
+            return TablePictures(part.path, key, part.first + rows, stamps, received, self._config.rules)
         path = self._path(str(self._info.video_path), f"videos/{key}", part.about, video_key=key)
         if not path.is_file():
             raise DataError(f"{path}: the video of episode {part.index} is not there")
         begin = float(part.about.get(f"videos/{key}/from_timestamp", 0.0))
-        return VideoPictures(path, begin + grid[rows], 1.0 / self._info.fps, stamps, received)
+        return VideoPictures(path, begin + grid[rows], 1.0 / self._info.fps, stamps, received, self._config.rules)
 
     def _times(self, part: _Rows, column: str) -> NDArray[np.float64]:
         elapsed = np.asarray(numbers(part.path, part.table, column), dtype=np.float64).reshape(-1)

@@ -19,6 +19,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...image_header import ImageError, check_size
+from ...images import ImageRules
 from ..opened import Opened
 
 # "lossless": every pixel of RGB. "lossy": LeRobot's own choice. Groups of few frames, for reading from anywhere.
@@ -84,13 +86,15 @@ class _OpenVideo:
     def close(self) -> None:
         self._container.close()
 
-    def at(self, times: NDArray[np.float64], period: float) -> Iterator[NDArray[np.uint8]]:
+    def at(self, times: NDArray[np.float64], period: float, rules: ImageRules) -> Iterator[NDArray[np.uint8]]:
         """Frames at increasing times (s), each within half a period."""
+        check_size(self._stream.width, self._stream.height, rules.max_width, rules.max_height)
         for time in times:
             # From a little before: going on is cheaper than seeking, which begins at a key frame again.
             if not self._last < time <= self._last + 4.5 * period:
                 self._seek(time - 0.5 * period)
-            yield self._on_to(float(time), period)
+            rgb = self._on_to(float(time), period)
+            yield np.ascontiguousarray(rgb[:, :, ::-1]) if rules.encoding == "bgr8" else rgb
 
     def _seek(self, time: float) -> None:
         base = self._stream.time_base
@@ -115,19 +119,20 @@ class _OpenVideo:
 _OPENED = Opened(_OpenVideo, most=64)
 
 
-def read_frames(path: Path, times: NDArray[np.float64], period: float) -> list[NDArray[np.uint8]]:
+def read_frames(path: Path, times: NDArray[np.float64], period: float, rules: ImageRules) -> list[NDArray[np.uint8]]:
     """Frames of a video as RGB uint8 (h, w, 3).
 
     Args:
         path: of the video.
         times: float64 (n,), seconds, increasing.
         period: seconds between frames; each is found within half of it.
+        rules: What its images may be; with the encoding bgr8 red and blue are exchanged.
 
     Raises:
-        DataError: not a video, damaged, or without a frame at one of the times.
+        DataError: not a video, damaged, too large, or without a frame at one of the times.
     """
     try:
         with _OPENED.use(path) as video:
-            return list(video.at(times, period))
-    except (OSError, av.error.FFmpegError, IndexError) as error:
+            return list(video.at(times, period, rules))
+    except (OSError, ImageError, av.error.FFmpegError, IndexError) as error:
         raise DataError(f"{path}: not a readable video ({error})") from error

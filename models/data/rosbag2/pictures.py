@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ...images import to_rgb
+from ...images import ImageRules, to_rgb
 from ..instants import seconds
 from .reader import Bag, header_stamp, message, use_bag
 
@@ -28,6 +28,7 @@ class BagPictures:
         stamps_ns: int64 (t,), of the headers or, where the source says so, of reception.
         received_ns: int64 (t,).
         headers_ns: int64 (t,), of the headers; with `received_ns` it says which message is meant.
+        rules: What its images may be.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class BagPictures:
     stamps_ns: NDArray[np.int64]
     received_ns: NDArray[np.int64]
     headers_ns: NDArray[np.int64]
+    rules: ImageRules
 
     @property
     def stamps(self) -> NDArray[np.float64]:
@@ -75,7 +77,7 @@ class BagPictures:
             if row is None:
                 continue
             try:
-                yield row, to_rgb(message(connection, raw))
+                yield row, to_rgb(message(connection, raw), self.rules)
             except ValueError as error:
                 raise DataError(f"{self.path}: {self.topic} at {received * 1e-9:.3f} s: {error}") from error
         if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ...errors import DataError
 from ..configuration import Rosbag2Source
 from ..episode import Episode, Signal
 from ..instants import seconds
+from ..left_out import LEAST
 from ..recording import Recording
 from .find import find_bags
 from .pictures import BagPictures
@@ -23,7 +25,8 @@ from .streams import ODOMETRY, Ordered, Streams, gather
 def open_rosbag2(config: Rosbag2Source) -> tuple[list[Episode], list[Recording]]:
     """Episodes of the recordings at a path, bag by bag, and the recordings themselves.
 
-    An instruction that was superseded before two frames of each camera and two commands makes no episode.
+    An instruction that was superseded before two frames of each camera and two commands makes no episode. Frames that
+    cannot be used are counted, also where that leaves an episode none.
 
     Raises:
         DataError: no recording, a topic that is missing, empty or of another type, a command that the configured
@@ -55,10 +58,14 @@ def _episode(path: Path, config: Rosbag2Source, streams: Streams, part: Given) -
     """The episode of a sentence, if there is something to learn from."""
     seen = {name: camera.between(part.begin, part.end) for name, camera in streams.cameras.items()}
     heard = streams.commands.between(part.begin, part.end)
-    if min(len(heard), *(len(camera) for camera in seen.values())) < 2:
+    left_out = {
+        name: Counter(reason for _, stamp, reason in refused if part.begin <= stamp < part.end)
+        for name, refused in streams.refused.items()
+    }
+    if min(len(heard), *(len(camera) + left_out[name].total() for name, camera in seen.items())) < LEAST:
         return
     cameras = {
-        name: BagPictures(path, camera.topic, camera.stamps, camera.received, camera.headers)
+        name: BagPictures(path, camera.topic, camera.stamps, camera.received, camera.headers, config.rules)
         for name, camera in seen.items()
     }
     odometry = None
@@ -66,7 +73,7 @@ def _episode(path: Path, config: Rosbag2Source, streams: Streams, part: Given) -
         odometry = _signal(path, ODOMETRY, streams.odometry.between(part.begin, part.end))
     begin, end = seconds(np.array([part.begin, part.end], dtype=np.int64)).tolist()
     actions = _signal(path, config.actions, heard)
-    yield Episode(part.source, part.sentence, cameras, actions, odometry, begin, end, part.repeats)
+    yield Episode(part.source, part.sentence, cameras, actions, odometry, begin, end, left_out, part.repeats)
 
 
 def _signal(path: Path, names: tuple[str, ...], found: Ordered) -> Signal:

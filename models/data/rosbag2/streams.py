@@ -1,4 +1,4 @@
-"""What one pass over a bag finds on its topics; of pictures no more than when they were taken."""
+"""What one pass over a bag finds on its topics; of pictures when they were taken, and whether they can be used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from rosbags.interfaces import Connection
 
 from ...errors import DataError
+from ...image_header import ImageError
+from ...images import ImageRules, check_decoding
 from ...sentence import normalize_instruction
 from ..configuration import InstructionTopic, Rosbag2Source, TwistName
 from .reader import COMPRESSED_IMAGE, IMAGE, Bag, header_stamp, message
@@ -25,12 +27,17 @@ _Handler = Callable[[Connection, int, bytes], None]
 
 @dataclass
 class Stream:
-    """Messages of a topic, as they came: when they were received, when their headers say, velocities."""
+    """Messages of a topic, as they came: when they were received, when their headers say, velocities.
+
+    Attributes:
+        refused: Images that cannot be used: receive time (ns), time of the header (ns), reason.
+    """
 
     topic: str
     received: list[int] = field(default_factory=list)
     headers: list[int] = field(default_factory=list)
     values: list[tuple[float, ...]] = field(default_factory=list)
+    refused: list[tuple[int, int, str]] = field(default_factory=list)
 
     def note(self, received: int, header: int, values: tuple[float, ...] = ()) -> None:
         """Add a message (ns)."""
@@ -60,9 +67,14 @@ class Ordered:
 
 @dataclass(frozen=True)
 class Streams:
-    """All that was looked for, cameras by their names, sentences with their receive times (ns)."""
+    """All that was looked for, cameras by their names, sentences with their receive times (ns).
+
+    Attributes:
+        refused: Images that cannot be used, by camera: receive time (ns), stamp (ns), reason.
+    """
 
     cameras: Mapping[str, Ordered]
+    refused: Mapping[str, tuple[tuple[int, int, str], ...]]
     commands: Ordered
     odometry: Ordered | None
     sentences: tuple[tuple[int, str], ...]
@@ -72,8 +84,9 @@ class Streams:
         """The first and the last time of anything (ns)."""
         found = [*self.cameras.values(), self.commands, *([] if self.odometry is None else [self.odometry])]
         times = [times for one in found for times in (one.stamps, one.received) if len(one)]
-        said = [time for time, _ in self.sentences]
-        return min([*(int(of.min()) for of in times), *said]), max([*(int(of.max()) for of in times), *said])
+        others = [time for time, _ in self.sentences]
+        others += [received for refused in self.refused.values() for received, _, _ in refused]
+        return min([*(int(of.min()) for of in times), *others]), max([*(int(of.max()) for of in times), *others])
 
 
 def gather(path: Path, bag: Bag, config: Rosbag2Source) -> Streams:
@@ -87,7 +100,7 @@ def gather(path: Path, bag: Bag, config: Rosbag2Source) -> Streams:
     commands, odometry = Stream(config.command), None if config.odometry is None else Stream(config.odometry)
     sentences: list[tuple[int, str]] = []
     handlers: dict[str, tuple[_Handler, tuple[str, ...]]] = {
-        stream.topic: (_note_picture(stream), (IMAGE, COMPRESSED_IMAGE)) for stream in cameras.values()
+        stream.topic: (_note_picture(stream, config.rules), (IMAGE, COMPRESSED_IMAGE)) for stream in cameras.values()
     }
     handlers[commands.topic] = (_note_command(path, commands, config.actions), (_TWIST, _TWIST_STAMPED))
     if odometry is not None:
@@ -100,6 +113,7 @@ def gather(path: Path, bag: Bag, config: Rosbag2Source) -> Streams:
         handlers[connection.topic][0](connection, received, raw)
     return Streams(
         {name: _ordered(path, stream, 0, config) for name, stream in cameras.items()},
+        {name: _refused(stream, config) for name, stream in cameras.items()},
         _ordered(path, commands, len(config.actions), config),
         None if odometry is None else _ordered(path, odometry, len(ODOMETRY), config),
         tuple(sentences),
@@ -122,9 +136,14 @@ def _check_type(path: Path, bag: Bag, topic: str, kinds: tuple[str, ...]) -> Non
         raise DataError(f"{path}: {topic} is {wrong[0]}, expected {' or '.join(kinds)}")
 
 
-def _note_picture(stream: Stream) -> _Handler:
-    def note(_: Connection, received: int, raw: bytes) -> None:
-        stream.note(received, header_stamp(raw))
+def _note_picture(stream: Stream, rules: ImageRules) -> _Handler:
+    def note(connection: Connection, received: int, raw: bytes) -> None:
+        header = header_stamp(raw)
+        try:
+            check_decoding(message(connection, raw), rules)
+            stream.note(received, header)
+        except ImageError as error:
+            stream.refused.append((received, header, str(error)))
 
     return note
 
@@ -168,12 +187,12 @@ def _velocity(twist: Any) -> dict[str, float]:
 
 def _ordered(path: Path, stream: Stream, width: int, config: Rosbag2Source) -> Ordered:
     received, headers = (np.array(times, dtype=np.int64) for times in (stream.received, stream.headers))
-    if len(received) == 0:
+    if len(received) == 0 and not stream.refused:
         raise DataError(f"{path}: {stream.topic} holds no message")
     stamps = received if config.stamps == "received" else headers
-    if not stamps.any():
+    if len(stamps) and not stamps.any():
         raise DataError(f"{path}: the headers of {stream.topic} hold no stamps (all are 0): set stamps: received")
-    if stamps.max() < received.min() or stamps.min() > received.max():
+    if len(stamps) and (stamps.max() < received.min() or stamps.min() > received.max()):
         times = [f"{time * 1e-9:.3f}" for time in (stamps.min(), stamps.max(), received.min(), received.max())]
         raise DataError(
             f"{path}: {stream.topic} is stamped {times[0]} to {times[1]} s, was received {times[2]} to {times[3]} s: "
@@ -182,3 +201,9 @@ def _ordered(path: Path, stream: Stream, width: int, config: Rosbag2Source) -> O
     order = np.argsort(stamps, kind="stable")
     values = np.array(stream.values, dtype=np.float32).reshape(len(order), width)
     return Ordered(stream.topic, stamps[order], received[order], headers[order], values[order])
+
+
+def _refused(stream: Stream, config: Rosbag2Source) -> tuple[tuple[int, int, str], ...]:
+    if config.stamps == "header":
+        return tuple(stream.refused)
+    return tuple((received, received, reason) for received, _, reason in stream.refused)

@@ -31,8 +31,8 @@ from mobile_vla_models.data.configuration import (
     read_source_config,
 )
 from mobile_vla_models.data.convert import convert_data
-from mobile_vla_models.data.episode import Episode, Pictures
-from mobile_vla_models.data.sources import open_source
+from mobile_vla_models.data.episode import Pictures
+from mobile_vla_models.data.sources import Listing, open_source
 from mobile_vla_models.sentence import normalize_instruction
 
 FRAMES, REAR = noise(11, size=(14, 18)), noise(11, seed=1, size=(16, 20))
@@ -283,12 +283,12 @@ class BrokenPictures:
 def test_a_failure_leaves_nothing_behind(
     bags: Rosbag2Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    def broken(config: SourceConfig) -> list[Episode]:
+    def broken(config: SourceConfig) -> Listing:
         episodes = open_source(config)
         cameras = {camera: BrokenPictures(pictures) for camera, pictures in episodes[1].cameras.items()}
-        return [episodes[0], replace(episodes[1], cameras=cameras), *episodes[2:]]
+        return Listing([episodes[0], replace(episodes[1], cameras=cameras), *episodes[2:]], (), ())
 
-    monkeypatch.setattr("mobile_vla_models.data.convert.open_source", broken)
+    monkeypatch.setattr("mobile_vla_models.data.convert.list_source", broken)
     with pytest.raises(DataError, match="the disk is gone"):
         convert_data(bags, EXACT[name], tmp_path / "deep" / "out")
     assert list((tmp_path / "deep").iterdir()) == []

@@ -270,13 +270,58 @@ def test_rows_that_contradict_what_is_said_of_them(tmp_path: Path) -> None:
         open_source(source(root))
 
 
-def test_a_picture_in_a_table_that_is_none_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "image is empty"),
+        (None, "a cell holds {'bytes': None"),
+        (b"no picture", "neither JPEG nor PNG"),
+        (cv2.imencode(".png", np.zeros((16, 24), np.uint16))[1].tobytes(), "16 bits a value: depth"),
+    ],
+)
+def test_pictures_in_a_table_that_cannot_be_used_are_left_out(tmp_path: Path, data: bytes | None, reason: str) -> None:
     root = write_dataset(tmp_path / "set", "v2.1", tables=True)
     path = root / "data/chunk-000/episode_000002.parquet"
     table = pq.read_table(path)
     place = table.column_names.index(KEY)
-    for data in (b"", b"no picture", None):
-        cells = pa.array([{"bytes": data, "path": "x.png"}] * 7, table.schema.field(KEY).type)
-        pq.write_table(table.set_column(place, KEY, cells), path)
-        with pytest.raises(DataError, match=rf"episode_000002\.parquet: {KEY} holds a picture that cannot be decoded"):
-            open_source(source(root))[3].cameras["front"].read([0])
+    cells = table.column(KEY).to_pylist()
+    for row in (1, 5):
+        cells[row] = {"bytes": data, "path": "x.png"}
+    pq.write_table(table.set_column(place, KEY, pa.array(cells, table.schema.field(KEY).type)), path)
+    episode = open_source(source(root))[3]
+    pictures = episode.cameras["front"]
+    [(found, count)] = episode.left_out["front"].items()
+    assert reason in found
+    assert count == 2
+    kept = [0, 2, 3, 4, 6]
+    np.testing.assert_allclose(pictures.stamps, np.array(kept) / FPS, atol=1e-9)
+    np.testing.assert_array_equal(all_frames(pictures), FRAMES[sum(LENGTHS[:2]) :][kept])
+
+
+def test_red_and_blue_of_pictures_and_videos_can_be_exchanged(tmp_path: Path) -> None:
+    for tables in (True, False):
+        root = write_dataset(tmp_path / str(tables), "v2.1", tables=tables)
+        config = source(root).model_copy(update={"color": "bgr"})
+        np.testing.assert_array_equal(
+            all_frames(open_source(config)[0].cameras["front"]), FRAMES[: LENGTHS[0], :, :, ::-1]
+        )
+
+
+def test_a_video_that_is_larger_than_the_bounds_is_refused(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "set", "v2.1", tables=False)
+    config = source(root).model_copy(update={"max_image_width": 20})
+    with pytest.raises(DataError, match=r"mp4: .*24 x 16 pixels: expected at most 20 x 4096"):
+        open_source(config)[0].cameras["front"].read([0])
+
+
+@pytest.mark.parametrize(
+    "field", ["{episode_chunk:20000000000d}", "{episode_chunk:099999d}", "{episode_index.real}", "{0!r}"]
+)
+def test_a_path_that_would_format_more_than_a_number_is_refused_by_name(tmp_path: Path, field: str) -> None:
+    root = write_dataset(tmp_path / "set", "v2.1", tables=True)
+    path = root / "meta/info.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "data_path": f"data/{field}.parquet"}))
+    with pytest.raises(
+        DataError, match=r"info\.json: data_path: .*holds the field .*expected one like \{episode_index:06d\}"
+    ):
+        open_source(source(root))

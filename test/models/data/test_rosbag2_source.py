@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -15,9 +17,10 @@ from runs import (
     all_frames,
     assert_same_episode,
     drive,
+    header,
     image,
+    msg,
     noise,
-    png,
     rgb_image,
     said,
     twist,
@@ -29,7 +32,7 @@ from mobile_vla_models import DataError
 from mobile_vla_models.data.configuration import InstructionFile, InstructionMetadata, Rosbag2Source
 from mobile_vla_models.data.episode import Episode
 from mobile_vla_models.data.recording import Recording
-from mobile_vla_models.data.sources import open_recordings, open_source
+from mobile_vla_models.data.sources import list_source, open_source
 
 FRAMES = noise(8)
 SENTENCES = ((0, "go to the red box"), (4, "turn back"))
@@ -173,23 +176,75 @@ def test_the_last_row_of_a_picture_may_lack_its_padding(tmp_path: Path) -> None:
         (lambda stamp: image(stamp, "rgb8", 0, 7, 21, b""), "7 x 0"),
     ],
 )
-def test_a_picture_that_is_none_is_named_when_it_is_read(tmp_path: Path, picture: object, message: str) -> None:
-    pictures = [picture(START + n * SECOND // 10) for n in range(2)]  # type: ignore[operator]
-    bag = write_messages(tmp_path / "run", with_pictures(pictures))
-    episode = open_source(source(bag, odometry=None))[0]
-    with pytest.raises(DataError, match=rf"run: /cam/image_raw at 17\d+\.\d+ s: .*{message}"):
-        episode.cameras["front"].read([0])
+def test_pictures_that_cannot_be_used_are_left_out_and_named_if_there_is_no_other(
+    tmp_path: Path, picture: object, message: str
+) -> None:
+    times = [START + n * SECOND // 10 for n in range(6)]
+    bad = with_pictures([picture(time) for time in times])  # type: ignore[operator]
+    with pytest.raises(
+        DataError, match=rf"run holds no episode that can be used: episode run#0 left out: .* 6 of 6 .*: .*{message}"
+    ):
+        open_source(source(write_messages(tmp_path / "run", bad), odometry=None))
+    mixed = with_pictures([picture(t) if n in (1, 4) else rgb_image(t, RGB) for n, t in enumerate(times)])  # type: ignore[operator]
+    [episode] = open_source(source(write_messages(tmp_path / "mixed", mixed), odometry=None))
+    np.testing.assert_allclose(episode.cameras["front"].stamps * 10 % 10, [0, 2, 3, 5], atol=1e-5)
+    [(reason, count)] = episode.left_out["front"].items()
+    assert re.search(message, reason)
+    assert count == 2
 
 
-def test_a_damaged_jpeg_is_named_when_it_is_read(tmp_path: Path) -> None:
-    broken = png(START, RGB)
-    broken.data = broken.data[:30]  # type: ignore[attr-defined]
-    messages = [*with_pictures([])]
-    messages += [("/cam/image_raw/compressed", n * 100, broken) for n in range(2)]
+def test_damaged_pictures_of_every_codec_are_left_out(tmp_path: Path) -> None:
+    frame = noise(1, size=(48, 64))[0]
+    files = {extension: cv2.imencode(extension, frame[..., ::-1])[1].tobytes() for extension in (".jpg", ".png")}
+    flipped = bytearray(files[".png"])
+    flipped[len(flipped) // 2] ^= 1
+    shown = [*files.values(), files[".jpg"][:-40], files[".png"][:-40], bytes(flipped), files[".jpg"][:60], b""]
+    messages = with_pictures([])
+    for n, data in enumerate([*shown, files[".jpg"]]):
+        stamp = START + n * SECOND // 10
+        message = msg.sensor_msgs__msg__CompressedImage(
+            header=header(stamp), format="", data=np.frombuffer(data, np.uint8)
+        )
+        messages.append(("/cam/image_raw/compressed", n * SECOND // 10 + 9, message))
     bag = write_messages(tmp_path / "run", sorted(messages, key=lambda message: message[1]))
-    episode = open_source(source(bag, odometry=None))[0]
-    with pytest.raises(DataError, match="compressed image of format 'png', 30 bytes"):
-        episode.cameras["front"].read([0])
+    [episode] = open_source(source(bag, odometry=None))
+    assert sum(episode.left_out["front"].values()) == 5
+    assert len(all_frames(episode.cameras["front"])) == 3
+
+
+def test_an_episode_without_a_usable_picture_is_left_out_beside_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    messages = drive(FRAMES, SENTENCES)
+    broken = [
+        (topic, time, image(START + time, "16UC1", 5, 7, 14, bytes(70)) if "image" in topic else message)
+        for topic, time, message in messages
+    ]
+    second = [(t.removesuffix("/compressed"), at, m) for t, at, m in broken if at >= 4 * SECOND // 10 - 1_000]
+    first = [(t, at, m) for t, at, m in messages if at < 4 * SECOND // 10 - 1_000]
+    raw = [(t.removesuffix("/compressed"), at, rgb_image(START + at, RGB) if "image" in t else m) for t, at, m in first]
+    bag = write_messages(tmp_path / "run", [*raw, *second])
+    [episode] = open_source(source(bag))
+    assert episode.instruction == "go to the red box"
+    said_so = " ".join(capsys.readouterr().err.split())
+    assert "episode run#1 left out: camera front: 4 of 4 frames left out: image encoding '16UC1'" in said_so
+
+
+def test_an_encoding_can_be_given_where_the_messages_say_none(tmp_path: Path) -> None:
+    pictures = [image(START + n * SECOND // 10, "8UC3", 5, 7, 21, RGB[..., ::-1].tobytes()) for n in range(3)]
+    bag = write_messages(tmp_path / "run", with_pictures(pictures))
+    with pytest.raises(DataError, match=r"'8UC3' is not supported .*set `encoding`, such as bgr8"):
+        open_source(source(bag, odometry=None))
+    [episode] = open_source(source(bag, odometry=None, encoding="bgr8"))
+    np.testing.assert_array_equal(episode.cameras["front"].read([1])[0], RGB)
+    with pytest.raises(ValueError, match="encoding 'bgr': expected one of rgb8"):
+        source(bag, encoding="bgr")
+
+
+def test_pictures_larger_than_the_bounds_are_left_out(tmp_path: Path) -> None:
+    bag = write_messages(tmp_path / "run", drive(FRAMES))
+    with pytest.raises(DataError, match="18 x 12 pixels: expected at most 17 x 4096"):
+        open_source(source(bag, max_image_width=17))
 
 
 def test_stamped_commands_are_at_the_stamp_of_their_header(tmp_path: Path) -> None:
@@ -269,15 +324,15 @@ def test_the_same_sentence_after_a_while_goes_on_while_the_robot_moves(tmp_path:
 
 def test_a_sentence_that_means_stop_ends_the_episode_and_is_counted(tmp_path: Path) -> None:
     bag = write_messages(tmp_path / "run", drive(FRAMES, ((0, "go"), (4, "Stop!"), (6, "go back"))))
-    episodes, recordings = open_recordings(source(bag))
-    assert [(one.source, one.instruction) for one in episodes] == [("run#0", "go"), ("run#2", "go back")]
-    assert recordings == [Recording("run", images=8, outside=2, stop_sentences=("Stop!",))]
+    found = list_source(source(bag))
+    assert [(one.source, one.instruction) for one in found.episodes] == [("run#0", "go"), ("run#2", "go back")]
+    assert found.recordings == (Recording("run", images=8, outside=2, stop_sentences=("Stop!",)),)
     kept = open_source(source(bag, instruction={"type": "topic", "stop_sentences": "keep"}))
     assert [one.instruction for one in kept] == ["go", "Stop!", "go back"]
 
 
 def test_images_that_no_instruction_holds_for_are_counted(tmp_path: Path) -> None:
-    _, (recording,) = open_recordings(source(write_messages(tmp_path / "run", drive(FRAMES, ((6, "go"),)))))
+    (recording,) = list_source(source(write_messages(tmp_path / "run", drive(FRAMES, ((6, "go"),))))).recordings
     assert (recording.images, recording.outside) == (8, 6)
 
 

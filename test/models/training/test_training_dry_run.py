@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections import namedtuple
+from itertools import count
 from pathlib import Path
+from typing import Any
 
+import cv2
 import pytest
 from accelerate.state import AcceleratorState
 from recordings import write_bag, write_views
@@ -52,6 +57,25 @@ def test_a_disk_that_is_too_small_is_named(data: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(2**20, 2**20 - 1000, 1000))
     with pytest.raises(TrainingConfigError, match=r"output: .*out will need .* are free"):
         dry_run(write(data, document(data)))
+
+
+def test_frames_that_cannot_be_used_are_counted_and_end_nothing(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = live(document(data), steps=1, decoder="all")
+    encode, numbers = cv2.imencode, count()
+
+    def damaged(extension: str, picture: Any, options: Any) -> tuple[bool, Any]:
+        done, encoded = encode(extension, picture, options)
+        return done, encoded[:-40] if next(numbers) % 8 == 3 else encoded
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mobile_vla_ros.sim.bag.cv2.imencode", damaged)
+        for name in ("one", "again"):
+            shutil.rmtree(data / "bags" / name)
+            write_bag(data / "bags" / name, [("turn left", 2.0), ("stop", 1.2)])
+    assert dry_run(write(data, made)).frames[0] > 5
+    assert re.search(r"camera front: 8 of 64 frames left out: compressed image", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
