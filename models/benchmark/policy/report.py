@@ -21,7 +21,7 @@ from ...golden import GoldenDifference
 from ...hashing import sha256_of
 from ...memory.process import ProcessMemory, process_memory
 from ...policy import VLAPolicy
-from ...policy_directory import TRAINING, WEIGHTS
+from ...policy_entries import TRAINING, WEIGHTS
 from .compare import Comparison
 from .compare import compare as compare_ways
 from .cost import PartCost, exported, part_precisions, step_cost

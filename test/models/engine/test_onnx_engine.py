@@ -88,7 +88,7 @@ def test_weights_in_bfloat16_are_computed_with_in_float32(tmp_path: Path) -> Non
     path = build_at(tmp_path / "policy", content)
     store_as_bfloat16(path)
     export_quietly(path)
-    policy = VLAPolicy(load_policy(path)[0])
+    policy = VLAPolicy(load_policy(path).parts)
     change_dtype(policy.model, torch.float32)
     _compare(path, policy)
 
@@ -114,7 +114,7 @@ def test_fewer_bits_are_close(small_path: Path, tmp_path: Path, dtype: str, shar
 
 def test_the_towers_of_the_model_stay_in_their_file(policy_path: Path) -> None:
     """Of the model itself a run takes the words' rows."""
-    policy = VLAPolicy(load_policy(policy_path)[0])
+    policy = VLAPolicy(load_policy(policy_path).parts)
     run(OnnxEngine(policy_path, policy.model, 1), policy, SHORT, 2)
     layer = policy.model.backbone.model.text_model.model.layers[0].ffn.fc1.weight
     assert layer.nbytes >= 2**20
