@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,17 +14,21 @@ from torch import Tensor
 from .action import ActionChunk
 from .configuration import PolicyConfig
 from .engine.cuda import to_device, to_host
-from .engine.engine import Engine, Running, open_engine
+from .engine.engine import ONNX, Engine, Running, open_engine
+from .engine.onnx_manifest import FOLDER
 from .engine.torch_engine import TorchEngine
 from .errors import PrecisionError
+from .fit import AUTO, WEIGHTS
 from .golden import GoldenDifference, GoldenVectors
 from .instruction import InstructionEncoder
+from .loaded_files import LoadedFiles
 from .memory import trim_heap
 from .modeling import VLAModel
 from .policy_directory import PolicyParts, load_policy, save_policy
+from .policy_entries import check_entries
 from .preprocessing import resize
 from .sentence import normalize_instruction
-from .weights import change_dtype, give_back
+from .weights import change_dtype, give_back, instruction_modules, keep_for_instructions
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,6 +41,7 @@ class VLAPolicy:
 
     Attributes:
         golden_difference: how well the golden vectors were reproduced at loading; None for a policy that has none.
+        files: Files that it was loaded from.
     """
 
     def __init__(self, parts: PolicyParts, engine: Engine | None = None) -> None:
@@ -44,12 +50,18 @@ class VLAPolicy:
         self.encoder: InstructionEncoder = parts.encoder
         self.engine: Engine = engine if engine is not None else TorchEngine(self.model)
         self.golden_difference: GoldenDifference | None = None
+        self.files = LoadedFiles()
         self._history: Running | None = None
         self._instruction: str | None = None
 
     @classmethod
     def from_pretrained(
-        cls, path: str | PathLike[str], device: str = "cpu", dtype: str = "auto", engine: str = "torch"
+        cls,
+        path: str | PathLike[str],
+        device: str = "cpu",
+        dtype: str = "auto",
+        engine: str = "torch",
+        weights: str = AUTO,
     ) -> VLAPolicy:
         """Load a policy directory and prove it on its golden vectors, which also warms it up (see `warm_up`).
 
@@ -58,19 +70,35 @@ class VLAPolicy:
             device: torch device.
             dtype: float32, bfloat16 or float16, of all that is not quantised; auto: as it is stored.
             engine: what computes the steps; see `open_engine`.
+            weights: Where weights on the CPU go. "memory": they are read into memory, and a change of the directory
+                does not reach the policy. "mapped": they stay in the file until they are used, and a step after the
+                file was changed is refused. "auto": in memory if they fit, else mapped.
 
         Raises:
-            PolicyDirectoryError: anything missing, unknown, corrupt or of the wrong shape; or golden vectors missed.
+            PolicyDirectoryError: anything missing, unknown, corrupt or of the wrong shape; or golden vectors missed; or
+                a file that was changed meanwhile.
+            ValueError: `weights` is none of these.
             PrecisionError: unknown dtype.
             MemoryShortageError: the device has not enough free memory.
         """
         if dtype != "auto" and dtype not in DTYPES:
             raise PrecisionError(f"dtype must be one of auto, {', '.join(DTYPES)}, got {dtype!r}")
-        parts, golden = load_policy(path, torch.device(device))
-        if dtype != "auto":
-            change_dtype(parts.model, DTYPES[dtype])
-        policy = cls(parts, open_engine(engine, path, parts.model))
-        policy.golden_difference = golden.check(policy, tolerance=1e-4 if policy.engine.exact else 5e-2)
+        if weights not in WEIGHTS:
+            raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")
+        root = Path(path)
+        check_entries(root)
+        files = LoadedFiles(root)
+        with files.loading():
+            loaded = load_policy(root, torch.device(device), weights, root / FOLDER if engine == ONNX else None)
+            model = loaded.parts.model
+            if dtype != "auto":
+                change_dtype(model, DTYPES[dtype])
+            policy = cls(loaded.parts, open_engine(engine, root, model, loaded.in_memory))
+            if engine == ONNX and loaded.in_memory:
+                keep_for_instructions(model)
+            exact = policy.engine.exact
+            policy.golden_difference = loaded.golden.check(policy, tolerance=1e-4 if exact else 5e-2)
+        policy.files = files
         # What reading and the first steps needed for a moment is a hundred megabytes.
         trim_heap()
         return policy
@@ -135,11 +163,21 @@ class VLAPolicy:
             extra_cameras: pictures of the other cameras, by name.
 
         Raises:
+            PolicyDirectoryError: A mapped file of weights was changed since the policy was loaded.
             ValueError: wrong dtype or shape, cameras or state that are not those of the configuration, a state that is
                 not finite, an empty or over-long instruction, or one that changed without a `reset` (history of
                 another instruction would steer the robot).
         """
-        instruction = normalize_instruction(instruction)
+        with self.files.reading():
+            return self._step(rgb, normalize_instruction(instruction), state, extra_cameras)
+
+    def _step(
+        self,
+        rgb: NDArray[np.uint8],
+        instruction: str,
+        state: NDArray[np.float32] | None,
+        extra_cameras: Mapping[str, NDArray[np.uint8]] | None,
+    ) -> ActionChunk:
         first = self.config.cameras[0]
         if extra_cameras is not None and first in extra_cameras:
             raise ValueError(f"camera {first!r} is given twice: as `rgb`, and among the extra cameras")
@@ -163,10 +201,9 @@ class VLAPolicy:
         return self._chunk(continuous, binary)
 
     def _give_back_words(self) -> None:
-        """Drop what only the words needed from memory, until the next instruction."""
-        give_back(self.model.backbone.word_embedding)
-        if self.model.clip is not None and self.model.clip.reads:
-            give_back(self.model.clip.clip.text_model)
+        """Drop what only the words needed from memory, until the next instruction; it stays where it is not mapped."""
+        for module in instruction_modules(self.model):
+            give_back(module)
 
     def _pictures(self, cameras: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """uint8 (c, s, s, 3), in the order of the configuration."""

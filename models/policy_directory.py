@@ -31,23 +31,24 @@ from .checkpoint.safetensors_writer import SafetensorsWriter
 from .configuration import PolicyConfig
 from .documents import findings
 from .errors import PolicyDirectoryError
-from .fit import check_fits
+from .fit import AUTO, check_fits
 from .golden import GoldenVectors
 from .instruction import InstructionEncoder
 from .modeling import VLAModel
+from .policy_entries import (
+    CARD,
+    CLIP_TOKENIZER,
+    CONFIG,
+    GOLDEN,
+    TOKENIZER,
+    TRAINING,
+    WEIGHTS,
+    check_entries,
+    missing_entries,
+)
 from .receipt import Receipt
 from .text import read_tokenizer
 from .weights import empty_model, load_weights, stored_tensors
-
-CONFIG, WEIGHTS, GOLDEN, TRAINING, CARD = (
-    "config.json",
-    "model.safetensors",
-    "golden.safetensors",
-    "training.json",
-    "README.md",
-)
-TOKENIZER, CLIP_TOKENIZER = "tokenizer", "tokenizer_clip"
-ENTRIES = (CONFIG, WEIGHTS, GOLDEN, TRAINING, CARD, TOKENIZER)
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,34 @@ class PolicyParts:
     encoder: InstructionEncoder
 
 
-def load_policy(path: str | PathLike[str], device: torch.device | None = None) -> tuple[PolicyParts, GoldenVectors]:
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """What a policy directory holds.
+
+    Attributes:
+        parts: What the policy is made of.
+        golden: Golden vectors to check it with.
+        in_memory: Whether weights are to be in memory; else they stay in the mapped file until they are used.
+    """
+
+    parts: PolicyParts
+    golden: GoldenVectors
+    in_memory: bool
+
+
+def load_policy(
+    path: str | PathLike[str],
+    device: torch.device | None = None,
+    weights: str = AUTO,
+    export: Path | None = None,
+) -> LoadedPolicy:
     """Read a policy directory; weights as stored.
 
     Args:
         path: of the directory.
-        device: of the weights; None: the CPU, where they stay in the file until they are used.
+        device: of the weights; None: the CPU.
+        weights: Where weights on the CPU go, see `check_fits`.
+        export: Folder of the ONNX export that computes the steps; None: the model does.
 
     Raises:
         MemoryShortageError: the device has not enough free memory.
@@ -82,18 +105,17 @@ def load_policy(path: str | PathLike[str], device: torch.device | None = None) -
         encoder = InstructionEncoder(config, tokenizer, clip_tokenizer)
     except (ValueError, KeyError) as error:
         raise PolicyDirectoryError(f"{root / CONFIG}: no model can be built of it ({error})") from error
-    check_fits(config, model, device if device is not None else torch.device("cpu"), Receipt.load(root))
-    load_weights(model, root / WEIGHTS, device)
-    return PolicyParts(config, model, encoder), GoldenVectors.load(root / GOLDEN)
+    receipt = Receipt.load(root if export is None else export)
+    target = device if device is not None else torch.device("cpu")
+    in_memory = check_fits(config, model, target, receipt, weights, None if export is None else _size(export))
+    # Of a model whose export computes, most is dropped again.
+    load_weights(model, root / WEIGHTS, device, in_memory=in_memory and export is None)
+    return LoadedPolicy(PolicyParts(config, model, encoder), GoldenVectors.load(root / GOLDEN), in_memory)
 
 
-def check_entries(root: Path) -> None:
-    """Raise PolicyDirectoryError unless a policy directory is there, with everything that it must hold."""
-    if not root.is_dir():
-        raise PolicyDirectoryError(f"policy directory {root} does not exist")
-    missing = _missing_entries(root)
-    if missing:
-        raise PolicyDirectoryError(f"policy directory {root} lacks {', '.join(missing)}")
+def _size(folder: Path) -> int:
+    """Bytes of a folder's files."""
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) if folder.is_dir() else 0
 
 
 def read_training(directory: Path) -> dict[str, Any]:
@@ -149,7 +171,7 @@ def staged_directory(path: str | PathLike[str]) -> Iterator[Path]:
         PolicyDirectoryError: `path` exists and is not a policy directory.
     """
     target = Path(path)
-    if target.exists() and _missing_entries(target):
+    if target.exists() and missing_entries(target):
         raise PolicyDirectoryError(f"{target} exists and is not a policy directory; it is left as it is")
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -206,7 +228,3 @@ def write_beside(
     golden.save(directory / GOLDEN)
     (directory / TRAINING).write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
     (directory / CARD).write_text(model_card, encoding="utf-8")
-
-
-def _missing_entries(root: Path) -> list[str]:
-    return [name for name in ENTRIES if not (root / name).exists()]

@@ -37,7 +37,8 @@ class Receipt(Strict):
         precision: of what was made.
         parameters: of the source, that it has.
         disk: bytes of model.safetensors, or of the export's graphs.
-        weights: bytes of the weights as a step needs them; an engine may keep rearranged copies beside them.
+        weights: Bytes of the weights. In memory they are the process's own, used or not; mapped they are pages of the
+            file, which the kernel can take back. An engine may keep rearranged copies beside them.
         workspace: bytes that a step took beside the weights, at its peak, on the CPU.
         frames, runs: of the recording that the errors were measured on.
         features: relative L2 error of what the head sees, over all frames.

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from torch import Tensor, nn
 from transformers.initialization import no_init_weights
 
-from .checkpoint.content import mapped
+from .checkpoint.content import mapped, read
 from .checkpoint.entry import TensorEntry
 from .checkpoint.reader import read_checkpoint, state_dict
 from .checkpoint.safetensors_writer import ALIGNMENT
@@ -56,15 +56,15 @@ def stored_tensors(model: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
-def load_weights(model: VLAModel, path: Path, device: torch.device | None = None) -> None:
+def load_weights(model: VLAModel, path: Path, device: torch.device | None = None, *, in_memory: bool = False) -> None:
     """Load exactly the model's tensors from a safetensors file.
-
-    On the CPU they stay in the file until they are used: nothing is resident that no step touches.
 
     Args:
         model: its tensors are replaced; they may be on the meta device.
         path: of the file.
         device: of the loaded weights; None: the CPU.
+        in_memory: Read weights on the CPU into memory. Otherwise they stay in the mapped file until they are used:
+            nothing is resident that no step touches, and nobody may write to the file meanwhile.
 
     Raises:
         PolicyDirectoryError: unreadable file; tensors missing or unknown, of another shape or dtype, not finite.
@@ -84,18 +84,29 @@ def load_weights(model: VLAModel, path: Path, device: torch.device | None = None
             differences.append(f"{name} is {found.dtype}, expected {wanted.dtype}")
     if differences:
         raise PolicyDirectoryError(f"{path} does not fit config.json: {first_of(differences, 8)}")
-    fill(model, entries, device)
+    try:
+        fill(model, entries, device, in_memory=in_memory)
+    except CheckpointError as error:  # the file has become shorter since
+        raise PolicyDirectoryError(str(error)) from error
 
 
-def fill(model: VLAModel, entries: Mapping[str, TensorEntry], device: torch.device | None = None) -> None:
+def fill(
+    model: VLAModel,
+    entries: Mapping[str, TensorEntry],
+    device: torch.device | None = None,
+    *,
+    in_memory: bool = False,
+) -> None:
     """Put tensors of files in the place of a model's own; shapes must be right, other dtypes are copied into memory.
 
     Args:
         model: its tensors are replaced; they may be on the meta device.
         entries: by the names of `stored_tensors`.
-        device: of the weights; None: the CPU, where they stay in the file until they are used.
+        device: of the weights; None: the CPU.
+        in_memory: See `load_weights`.
 
     Raises:
+        CheckpointError: A file ends inside a tensor.
         PolicyDirectoryError: a tensor holds a number that is not finite.
     """
     target = device if device is not None else torch.device("cpu")
@@ -104,12 +115,13 @@ def fill(model: VLAModel, entries: Mapping[str, TensorEntry], device: torch.devi
         for key, tensor in (*module._parameters.items(), *module._buffers.items()):
             if tensor is not None:
                 places.setdefault(id(tensor), []).append((module, key))
+    take = read if in_memory and target.type == "cpu" else mapped
     total = sum(entry.nbytes for entry in entries.values())
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True, disable=total < _SHOWN) as progress:
         task = progress.add_task("loading weights", total=total)
         for name, tensor in stored_tensors(model).items():
-            weight = _aligned(mapped(entries[name]).to(tensor.dtype))
+            weight = _aligned(take(entries[name]).to(tensor.dtype))
             if not is_finite(weight):
                 raise PolicyDirectoryError(f"{entries[name].file}: {name} is not finite")
             _give_back(weight)
@@ -124,6 +136,46 @@ def fill(model: VLAModel, entries: Mapping[str, TensorEntry], device: torch.devi
             progress.advance(task, entries[name].nbytes)
     if target.type != "cpu":
         cast(model, None, target)
+
+
+def instruction_modules(model: VLAModel) -> list[nn.Module]:
+    """Modules that only a new instruction uses, and no step: word embeddings and CLIP's text tower.
+
+    A language head that speaks actions shares the word embeddings: it uses them at each step.
+    """
+    modules: list[nn.Module] = [model.backbone.word_embedding] if model.bins is None else []
+    if model.clip is not None and model.clip.reads:
+        modules.append(model.clip.clip.text_model)
+    return modules
+
+
+def keep_for_instructions(model: VLAModel) -> None:
+    """Read into memory what an instruction needs, and drop the towers that an engine of other weights computes.
+
+    Args:
+        model: Its weights are mapped; those of its vision towers and its decoder's blocks are on the meta device
+            afterwards.
+    """
+    towers = replaced_modules(model)
+    dropped = {id(tensor) for tower in towers for tensor in (*tower.parameters(), *tower.buffers())}
+    made: dict[int, Tensor] = {}
+    for module in model.modules():
+        for key, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is None:
+                continue
+            if id(tensor) not in made:
+                copy = tensor.detach().to("meta") if id(tensor) in dropped else tensor.detach().clone()
+                is_parameter = isinstance(tensor, nn.Parameter)
+                made[id(tensor)] = nn.Parameter(copy, tensor.requires_grad) if is_parameter else copy
+            setattr(module, key, made[id(tensor)])
+
+
+def replaced_modules(model: VLAModel) -> list[nn.Module]:
+    """Modules whose weights an ONNX export has, and the model itself then does not need."""
+    towers: list[nn.Module] = [model.backbone.vision_tower, model.backbone.text_tower.get_submodule("layers")]
+    if model.clip is not None and model.clip.sees:
+        towers.append(model.clip.clip.vision_model)
+    return towers
 
 
 def change_dtype(model: VLAModel, dtype: torch.dtype) -> None:

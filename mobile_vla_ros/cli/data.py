@@ -25,7 +25,8 @@ def audit_data(
     from mobile_vla_models.data.audit import Severity, audit, flag_table, overall_table, write_json, write_page
     from mobile_vla_models.data.configuration import read_source_config
     from mobile_vla_models.data.sources import list_source
-    from mobile_vla_models.policy_directory import CONFIG, read_config
+    from mobile_vla_models.policy_directory import read_config
+    from mobile_vla_models.policy_entries import CONFIG
 
     spec = () if policy is None else read_config(policy / CONFIG).action.continuous
     listing = list_source(read_source_config(source))

@@ -53,5 +53,5 @@ def check_policy(path: Path, device: str, engine: str) -> tuple[list[Finding], W
         advice = f"device {device} and engine {engine} must be there: see GPU above"
         return [error(name, f"does not load: {type(failed).__name__}: {failed}", advice)], None
     size, left = size_text(weight_bytes(policy.model)), available_memory(policy.model.device)
-    found = f"{policy.engine.describe()}; weights {size}; {policy.golden_difference}; then free: {left}"
+    found = f"{policy.engine.describe()}; weights {size} {policy.files}; {policy.golden_difference}; then free: {left}"
     return [ok(name, found)], Wants(float(policy.config.dt), policy.config.cameras)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mobile_vla_models.documents import write_text
 from mobile_vla_models.evaluation import rows as offline_rows
-from mobile_vla_models.policy_directory import CARD
+from mobile_vla_models.policy_entries import CARD
 
 from . import node_rows, rows
 from .evaluation import Evaluation

@@ -10,7 +10,7 @@ from mobile_vla_models.evaluation.held_out import HeldOut
 from mobile_vla_models.evaluation.offline import Offline, evaluate_episodes
 from mobile_vla_models.evaluation.threads import one_thread
 from mobile_vla_models.hashing import sha256_of
-from mobile_vla_models.policy_directory import WEIGHTS
+from mobile_vla_models.policy_entries import WEIGHTS
 
 from .closed_loop import ClosedLoop, evaluate
 from .compare import PairedOutcomes, compare_with_node, is_within

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mobile_vla_models import PolicyDirectoryError
-from mobile_vla_models.policy_directory import CONFIG, read_config
+from mobile_vla_models.policy_directory import read_config
+from mobile_vla_models.policy_entries import CONFIG
 
 from ..bringup.errors import BringUpError
 from ..drivable import base_limits

@@ -6,10 +6,14 @@ import gc
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from rclpy.node import Node
+
+from mobile_vla_models import MemoryShortageError, PolicyDirectoryError
+from mobile_vla_models.policy_entries import check_entries
 
 from ..control.stepper import Policy, PolicyStepper
 from ..drivable import base_limits
@@ -26,6 +30,9 @@ class Worker(Protocol):
     @property
     def alive(self) -> bool:
         """It can answer."""
+
+    def defect(self) -> str:
+        """Why the policy cannot be used until it is loaded anew; empty if it can. May be called often."""
 
     @property
     def replaced(self) -> int:
@@ -86,11 +93,13 @@ class Loaded:
         policy: what steers.
         identity: of what it is and answers, to tell policies apart; empty: not known.
         description: what computes it, for the log.
+        changed: Says which file the policy reads was changed since it was loaded; empty if none was.
     """
 
     policy: DrivingPolicy
     identity: str = ""
     description: str = ""
+    changed: Callable[[], str] = lambda: ""
 
     @property
     def config(self) -> Any:
@@ -105,7 +114,8 @@ class Loaded:
         """
         stepper = PolicyStepper(self.policy, self.config.dt)
         try:
-            return InferenceWorker(stepper, lambda: self.policy.warm_up([WARM_UP_INSTRUCTION]), answered)
+            warm_up = partial(self.policy.warm_up, [WARM_UP_INSTRUCTION])
+            return InferenceWorker(stepper, warm_up, answered, self.changed)
         except BaseException as error:
             raise StartError(f"the policy's first step failed: {type(error).__name__}: {error}") from error
 
@@ -184,9 +194,13 @@ def load(source: PolicySource, doing: Callable[[str], None]) -> Loaded:
     directory, device, dtype, engine = source.directory, source.device, source.dtype, source.engine
     if not directory:
         raise StartError("parameter policy is empty: expected the path of a policy directory")
+    try:
+        check_entries(Path(directory))  # before torch is imported, which takes seconds
+    except PolicyDirectoryError as error:
+        raise StartError(str(error)) from error
     doing("importing torch")
     try:
-        from mobile_vla_models import MemoryShortageError, PolicyDirectoryError, VLAPolicy
+        from mobile_vla_models import VLAPolicy
         from mobile_vla_models.engine.threads import measure_threads, use_threads
         from mobile_vla_models.hashing import sha256_of
     except ImportError as error:
@@ -198,6 +212,9 @@ def load(source: PolicySource, doing: Callable[[str], None]) -> Loaded:
         base_limits(policy.config)
         # What it is, and what it answers: that says as much as its weights, and is read in a moment.
         identity = sha256_of(*(Path(directory) / name for name in ("config.json", "golden.safetensors")))
+        changed = policy.files.replaced()
+        if changed:
+            raise StartError(f"policy {directory}: {changed} while it was being loaded")
         if not source.threads and engine == "torch" and device == "cpu":
             doing("choosing how many threads compute it")
             threads = measure_threads(lambda: policy.warm_up([WARM_UP_INSTRUCTION])) or threads
@@ -207,4 +224,5 @@ def load(source: PolicySource, doing: Callable[[str], None]) -> Loaded:
         raise StartError(f"policy {directory} cannot drive this robot: {error}") from error
     except RuntimeError as error:  # torch: no such device, out of memory
         raise StartError(f"policy {directory} does not load on device {device} as {dtype}: {error}") from error
-    return Loaded(policy, identity, f"{policy.engine.describe()}; {policy.golden_difference}; {threads}")
+    description = f"{policy.engine.describe()}; {policy.golden_difference}; {threads}; weights {policy.files}"
+    return Loaded(policy, identity, description, policy.files.changed)

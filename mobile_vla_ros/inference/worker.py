@@ -112,15 +112,23 @@ class InferenceWorker:
         warm_up: is called first, in the thread, for some of what a first step does is done for each thread. Whatever it
             raises, the constructor raises.
         answered: is called in the thread when there is an answer; never after `close`.
+        changed: Says why the policy is not what was loaded any more; empty if it is.
 
     Attributes:
         replaced: how many frames were, by newer ones, before the policy could take them.
     """
 
-    def __init__(self, stepper: PolicyStepper, warm_up: Callable[[], None], answered: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        stepper: PolicyStepper,
+        warm_up: Callable[[], None],
+        answered: Callable[[], None],
+        changed: Callable[[], str] = lambda: "",
+    ) -> None:
         self._stepper = stepper
         self._warm_up = warm_up
         self._answered = answered
+        self._policy_changed = changed
         self._slot: Request | None = None
         self.replaced = 0
         self._changed = threading.Condition()
@@ -135,6 +143,10 @@ class InferenceWorker:
     def alive(self) -> bool:
         """Whether the thread still runs."""
         return self._thread.is_alive()
+
+    def defect(self) -> str:
+        """Why the policy cannot be used until it is loaded anew; empty if it can. May be called often."""
+        return self._policy_changed() if self.alive else "its worker has died; restart the node"
 
     def submit(self, request: Request) -> None:
         """Put a frame into the slot, in the place of one that still waits there."""

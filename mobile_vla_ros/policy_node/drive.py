@@ -163,8 +163,9 @@ class Drive:
 
     def tick(self) -> None:
         """Send the command of this moment."""
-        if not self._worker.alive:
-            self.controller.policy_failed("policy: its worker has died; restart the node")
+        defect = self._worker.defect()
+        if defect:
+            self.controller.policy_failed(f"policy: {defect}")
         now, steady = self._now(), time.monotonic()
         self._rhythm.tick(steady)
         self._send(now, steady)

@@ -80,6 +80,10 @@ class RemoteWorker:
         self.replaced = 0
         self.alive = True
 
+    def defect(self) -> str:
+        """Nothing: what is wrong with the policy, the server's answers say."""
+        return "" if self.alive else "its link to the server is closed; configure the node anew"
+
     def submit(self, request: Request) -> None:
         """Ask for a step with these frames; the server takes the newest."""
         first, *_ = self._offer.cameras

@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import asdict, replace
 from functools import partial
 
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # the only place it has on Humble
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
@@ -33,6 +34,7 @@ FRAMES = QoSProfile(depth=30, reliability=ReliabilityPolicy.BEST_EFFORT)
 FRAME_TIMEOUT = 1.0  # s without a frame that was asked for, after which the node is told
 KEPT = 60  # frames of each camera: two seconds at 30 Hz, in which the node's request for one must come
 CLIENT_TIMEOUT = 5.0  # s without a request after which another node may ask
+CHECK_PERIOD = 0.2  # s between two looks at whether the policy can still be used
 CLOSE_TIMEOUT = 1.0  # s for the policy to come out of a step
 
 
@@ -85,6 +87,7 @@ class PolicyServer(RobotNode):
                 kind, f"{topic}{end}", partial(self._on_image, camera), copy(FRAMES), qos_overriding_options=OVERRIDABLE
             )
         refuse_unknown(self)
+        self.create_timer(CHECK_PERIOD, self._check_policy, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._topics = heard_topics(self, self._cameras, transport)
         self._offer.publish(encode(self._make_offer()))
         self.get_logger().info(f"serves: {loaded.description}")
@@ -92,6 +95,12 @@ class PolicyServer(RobotNode):
     def close(self) -> bool:
         """End the worker."""
         return self._worker.close(CLOSE_TIMEOUT)
+
+    def _check_policy(self) -> None:
+        """Notice without a request that the policy cannot be used any more: a writer to its files waits for that."""
+        defect = self._worker.defect()
+        if defect:
+            self.get_logger().error(f"policy: {defect}", throttle_duration_sec=5.0)
 
     def _log(self, doing: str) -> None:
         self.get_logger().info(doing)
@@ -116,6 +125,10 @@ class PolicyServer(RobotNode):
         if not self._worker.alive:
             self.get_logger().fatal("the policy's thread has died")
             self.failed = True
+            return
+        defect = self._worker.defect()
+        if defect:
+            self._refuse(asked, f"policy server: {defect}")
             return
         if asked.client != self._client and now - self._served < CLIENT_TIMEOUT:
             self._refuse(asked, f"policy server: it serves {self._client}")

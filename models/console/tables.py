@@ -80,6 +80,8 @@ def weights_table(policy: VLAPolicy) -> Table:
     model = policy.model
     seen: set[int] = set()
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:  # dropped: an ONNX export computes it
+            continue
         # Parts may share a tensor; it is there once.
         if tensor.data_ptr() not in seen or tensor.numel() == 0:
             seen.add(tensor.data_ptr())

@@ -26,7 +26,8 @@ from ..memory.disk import check_disk
 from ..memory.units import size_text
 from ..modeling import VLAModel
 from ..policy import VLAPolicy
-from ..policy_directory import WEIGHTS, PolicyParts, staged_directory, write_beside
+from ..policy_directory import PolicyParts, staged_directory, write_beside
+from ..policy_entries import WEIGHTS
 from ..precision import uniform
 from ..quantization import check_device, quantise_blocks, slow_on
 from ..quantization.linear import Int4Linear

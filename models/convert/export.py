@@ -12,6 +12,7 @@ from ..data.frames import Run
 from ..engine.onnx_engine import OnnxEngine
 from ..engine.onnx_export import exportable, staged_export
 from ..engine.onnx_manifest import Dtype
+from ..fit import MAPPED
 from ..policy import VLAPolicy
 from ..receipt import Receipt
 from .measure import Made, receipt_of, run_over
@@ -48,7 +49,7 @@ def export_measured(
     """
     root = Path(policy)
     exportable(root)
-    tried = VLAPolicy.from_pretrained(root)
+    tried = VLAPolicy.from_pretrained(root, weights=MAPPED)
     # First of all: what the policy does not take of these frames shows before anything large is written.
     before = run_over("policy", tried, runs, progress)
     with staged_export(root, dtype, progress, directory) as (staging, export):

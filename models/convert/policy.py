@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..checkpoint.reader import read_checkpoint, state_dict
 from ..errors import ConversionError, PolicyDirectoryError
-from ..policy_directory import CLIP_TOKENIZER, CONFIG, TOKENIZER, WEIGHTS, check_entries, read_config, read_training
+from ..policy_directory import read_config, read_training
+from ..policy_entries import CLIP_TOKENIZER, CONFIG, TOKENIZER, WEIGHTS, check_entries
 from ..text import read_tokenizer
 from .conversion import Source
 

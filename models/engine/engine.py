@@ -50,7 +50,7 @@ class Engine(Protocol):
         """What runs, and where, in a line."""
 
 
-def open_engine(name: str, policy: str | PathLike[str], model: VLAModel) -> Engine:
+def open_engine(name: str, policy: str | PathLike[str], model: VLAModel, in_memory: bool = False) -> Engine:
     """The engine of that name.
 
     Args:
@@ -58,6 +58,7 @@ def open_engine(name: str, policy: str | PathLike[str], model: VLAModel) -> Engi
             onnx, an export (`mobile-vla export`).
         policy: the policy's directory.
         model: its model.
+        in_memory: Read weights that the engine has of its own into memory, instead of mapping their files.
 
     Raises:
         PolicyDirectoryError: unknown, not installed, not for this device or policy, or the directory has no export that
@@ -78,4 +79,4 @@ def open_engine(name: str, policy: str | PathLike[str], model: VLAModel) -> Engi
         from .onnx_engine import OnnxEngine
     except ModuleNotFoundError as error:
         raise PolicyDirectoryError(f"engine onnx needs the Python package {error.name}") from error
-    return OnnxEngine(policy, model, threads=torch.get_num_threads())
+    return OnnxEngine(policy, model, threads=torch.get_num_threads(), in_memory=in_memory)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ..modeling import EncodedInstruction, VLAModel
-from ..policy_directory import WEIGHTS
+from ..policy_entries import WEIGHTS
 from ..receipt import Receipt
 from .history import LeanHistory
 from .onnx_manifest import FOLDER, read_export
@@ -25,6 +25,7 @@ class OnnxEngine:
             take no memory.
         threads: of a session on the CPU; None: as ONNX Runtime thinks.
         directory: of the export; None: `onnx` in the policy's.
+        in_memory: See `OnnxParts`.
 
     Attributes:
         dtype: of the export: fp32, fp16 or int8.
@@ -45,12 +46,13 @@ class OnnxEngine:
         model: VLAModel,
         threads: int | None = None,
         directory: str | PathLike[str] | None = None,
+        in_memory: bool = False,
     ) -> None:
         root = Path(policy)
         folder = Path(directory) if directory is not None else root / FOLDER
         export = read_export(folder, root / WEIGHTS)
         self._model = model
-        self._parts = OnnxParts(folder, export, model.config.window, threads)
+        self._parts = OnnxParts(folder, export, model.config.window, threads, in_memory)
         self.dtype = export.dtype
         self.receipt = Receipt.load(folder)
         stored = {parameter.dtype for parameter in model.parameters()}

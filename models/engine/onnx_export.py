@@ -36,7 +36,8 @@ from rich.progress import Progress
 from ..configuration import PolicyConfig
 from ..errors import PolicyDirectoryError
 from ..hashing import sha256_of
-from ..policy_directory import CONFIG, WEIGHTS, check_entries, read_config
+from ..policy_directory import read_config
+from ..policy_entries import CONFIG, WEIGHTS, check_entries
 from ..precision import uniform
 from ..quantization.precision import Precision
 from .onnx_graphs import OPSET, Graph, lean_graphs, trace

@@ -31,6 +31,8 @@ class OnnxParts:
         export: its content, checked.
         window: most frames that the head is called with.
         threads: of a session on the CPU; None: as ONNX Runtime thinks.
+        in_memory: Read weights on the CPU into memory. Otherwise ONNX Runtime maps the files of those that it does not
+            rearrange.
 
     Attributes:
         device: where tensors come from, and where those are best that go in.
@@ -39,11 +41,13 @@ class OnnxParts:
         PolicyDirectoryError: ONNX Runtime does not load a graph.
     """
 
-    def __init__(self, folder: Path, export: Export, window: int, threads: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, export: Export, window: int, threads: int | None = None, in_memory: bool = False
+    ) -> None:
         self._export, self._threads = export, threads
         self._wanted, self._refused = _providers(export)
         self._sessions = {
-            name: _Session(folder, name, graph, self._options(folder, graph, window), threads)
+            name: _Session(folder, name, graph, self._options(folder, graph, window), threads, in_memory)
             for name, graph in export.graphs.items()
         }
         for session in self._sessions.values():
@@ -123,6 +127,7 @@ class _Session:
         graph: GraphFile,
         providers: list[tuple[str, dict[str, Any]]],
         threads: int | None,
+        in_memory: bool,
     ) -> None:
         self._path, self._graph = folder / f"{name}.onnx", graph
         self.device = torch.device("cpu")
@@ -133,6 +138,12 @@ class _Session:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
+        # Versions before 1.23 may not have it: their files stay mapped. Those for GPUs are copied there anyway.
+        on_cpu = [provider for provider, _ in providers] == [CPU]
+        if in_memory and on_cpu and hasattr(options, "add_external_initializers_from_files_in_memory"):
+            names = [name for name in graph.files if name != self._path.name]
+            contents = [(folder / name).read_bytes() for name in names]  # to be kept until the session has started
+            options.add_external_initializers_from_files_in_memory(names, contents, list(map(len, contents)))
         try:
             self._session = ort.InferenceSession(self._path, options, providers=providers)
         # The classes of ONNX Runtime's errors have no base of their own.

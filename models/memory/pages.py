@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -92,6 +93,14 @@ def drop_pages(tensor: Tensor, *, from_cache: bool = False) -> int:
         for mapping in mappings:
             _uncache(mapping, max(begin, mapping.begin), min(end, mapping.end))
     return end - begin
+
+
+def mapped_files() -> frozenset[str]:
+    """Paths of the files that this process has mapped; none where there is no /proc (not Linux)."""
+    try:
+        return frozenset(mapping.path for mapping in _mappings(0, sys.maxsize * 2 + 2) if mapping.of_file)
+    except FileNotFoundError:
+        return frozenset()
 
 
 def _span(tensor: Tensor) -> tuple[int, int]:

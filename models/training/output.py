@@ -20,7 +20,8 @@ from ..hashing import sha256_of
 from ..instruction import InstructionEncoder
 from ..modeling import VLAModel
 from ..policy import VLAPolicy
-from ..policy_directory import WEIGHTS, PolicyParts, read_training
+from ..policy_directory import PolicyParts, read_training
+from ..policy_entries import WEIGHTS
 from .groups import parameter_groups
 from .model_card import model_card
 from .trainable import merge_lora

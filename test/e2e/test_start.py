@@ -31,7 +31,17 @@ def test_a_missing_policy_directory_is_one_message(bench: Bench) -> None:
     (error,) = [line for line in node.output.splitlines() if "[ERROR]" in line]
     assert "cannot configure: " in error
     assert "/nowhere/policy" in error
+    assert "importing torch" not in node.output
     assert "Traceback" not in node.output
+
+
+def test_an_incomplete_policy_directory_is_one_message_before_torch_is_imported(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    node = bench.start("-m", "mobile_vla_ros.policy_node", parameters={"policy": str(tmp_path)})
+    assert node.wait() == 1
+    (error,) = [line for line in node.output.splitlines() if "[ERROR]" in line]
+    assert f"cannot configure: policy directory {tmp_path} lacks model.safetensors, golden.safetensors, " in error
+    assert "importing torch" not in node.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -19,6 +19,7 @@ from mobile_vla_models.fit import check_fits, weight_bytes
 from mobile_vla_models.memory.available import Available
 from mobile_vla_models.memory.preflight import RESERVE
 from mobile_vla_models.memory.units import size_text
+from mobile_vla_models.modeling import VLAModel
 from mobile_vla_models.policy import VLAPolicy
 from mobile_vla_models.precision import uniform
 from mobile_vla_models.receipt import ActionError, Receipt
@@ -78,10 +79,45 @@ def test_what_fits_passes(free: Free) -> None:
     model = empty_model(config)
     need = weight_bytes(model) + 500 * MIB + RESERVE
     free(need)
-    check_fits(config, model, CPU, receipt(500 * MIB))
-    free(need - 1)
+    assert check_fits(config, model, CPU, receipt(500 * MIB))
+    free(need - _words(model) - 1)
     with pytest.raises(MemoryShortageError):
         check_fits(config, model, CPU, receipt(500 * MIB))
+
+
+def _words(model: VLAModel) -> int:
+    """Bytes of what only an instruction uses: word embeddings, and CLIP's text tower."""
+    assert model.clip is not None
+    tensors = (model.backbone.word_embedding.weight, *model.clip.clip.text_model.parameters())
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def test_where_weights_do_not_fit_they_stay_mapped_if_what_a_step_uses_fits(free: Free) -> None:
+    config = large()
+    model = empty_model(config)
+    need = weight_bytes(model) + 500 * MIB + RESERVE
+    for free_bytes in (need - 1, need - _words(model)):
+        free(free_bytes)
+        assert not check_fits(config, model, CPU, receipt(500 * MIB))
+        with pytest.raises(MemoryShortageError, match="policy needs"):
+            check_fits(config, model, CPU, receipt(500 * MIB), "memory")
+    free(need)
+    assert check_fits(config, model, CPU, receipt(500 * MIB), "memory")
+    assert not check_fits(config, model, CPU, receipt(500 * MIB), "mapped")
+
+
+def test_an_export_counts_in_the_place_of_the_towers(free: Free) -> None:
+    config = large()
+    model = empty_model(config)
+    assert model.clip is not None
+    towers = (model.backbone.vision_tower, model.backbone.text_tower.layers, model.clip.clip.vision_model)
+    rest = weight_bytes(model) - sum(tensor.nbytes for tower in towers for tensor in tower.parameters())
+    need = rest + 70 * MIB + 500 * MIB + RESERVE
+    assert need < weight_bytes(model) + 500 * MIB + RESERVE
+    free(need)
+    assert check_fits(config, model, CPU, receipt(500 * MIB), "auto", 70 * MIB)
+    free(need - 1)
+    assert not check_fits(config, model, CPU, receipt(500 * MIB), "auto", 70 * MIB)
 
 
 def test_a_refusal_says_what_is_needed_what_is_free_and_what_would_fit(free: Free) -> None:
@@ -131,7 +167,7 @@ def test_without_a_receipt_the_workspace_is_estimated(free: Free) -> None:
     workspace = max(64 * MIB, size // 10)
     free(size + workspace + RESERVE)
     check_fits(config, model, CPU, None)
-    free(size + workspace + RESERVE - 1000)
+    free(size - _words(model) + workspace + RESERVE - 1000)
     with pytest.raises(MemoryShortageError):
         check_fits(config, model, CPU, None)
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_policy
 
 from mobile_vla_models import PolicyDirectoryError, VLAPolicy
-from mobile_vla_models.policy_directory import ENTRIES
+from mobile_vla_models.policy_entries import ENTRIES
 
 FRAME = np.random.default_rng(1).integers(0, 256, (12, 20, 3), dtype=np.uint8)
 

@@ -1,4 +1,4 @@
-"""Weights stay in their file until they are used, are checked by name, and can be changed all the same."""
+"""Weights are in memory, or in their file until they are used; checked by name, they can be changed all the same."""
 
 from __future__ import annotations
 
@@ -52,13 +52,24 @@ def many_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @linux
 def test_weights_stay_in_the_file_until_they_are_used(many_words: Path) -> None:
-    policy = VLAPolicy.from_pretrained(many_words)
+    policy = VLAPolicy.from_pretrained(many_words, weights="mapped")
     words = policy.model.backbone.word_embedding.weight
     assert words.nbytes == WORDS * 128 * 4
     # Loading looked at every number, and the golden vectors ran a sentence.
     assert resident_bytes(words) < words.nbytes / 20
     policy.step(pictures(policy.config, 1, 1)[0, 0, 0], SENTENCES[0])
     assert resident_bytes(words) < words.nbytes / 20
+
+
+@linux
+def test_weights_in_memory_are_all_of_them(many_words: Path) -> None:
+    policy = VLAPolicy.from_pretrained(many_words, weights="memory")
+    policy.step(pictures(policy.config, 1, 1)[0, 0, 0], SENTENCES[0])
+    tensors = stored_tensors(policy.model).values()
+    assert sum(map(resident_bytes, tensors)) == sum(tensor.nbytes for tensor in tensors)
+    words, mapped = policy.model.backbone.word_embedding.weight, empty_model(policy.config)
+    load_weights(mapped, many_words / "model.safetensors")
+    assert torch.equal(words, mapped.backbone.word_embedding.weight)
 
 
 @linux
@@ -71,7 +82,7 @@ def test_loading_looks_at_every_number_and_keeps_none_in_memory(many_words: Path
 
 @linux
 def test_words_are_given_back_when_an_instruction_is_encoded(many_words: Path) -> None:
-    policy = VLAPolicy.from_pretrained(many_words)
+    policy = VLAPolicy.from_pretrained(many_words, weights="mapped")
     words = policy.model.backbone.word_embedding.weight
     total = float(words.detach().sum())
     assert resident_bytes(words) > 0.9 * words.nbytes
@@ -83,7 +94,7 @@ def test_words_are_given_back_when_an_instruction_is_encoded(many_words: Path) -
 
 @linux
 def test_what_was_changed_is_not_given_back(many_words: Path) -> None:
-    policy = VLAPolicy.from_pretrained(many_words)
+    policy = VLAPolicy.from_pretrained(many_words, weights="mapped")
     words = policy.model.backbone.word_embedding.weight
     stored = words[5].detach().clone()
     with torch.no_grad():

@@ -95,6 +95,16 @@ def test_the_newest_frame_replaces_those_that_wait(policy: GatedPolicy, worker: 
     assert not worker.alive
 
 
+def test_a_worker_says_what_is_wrong_with_its_policy(policy: GatedPolicy) -> None:
+    changes = [""]
+    worker = InferenceWorker(PolicyStepper(policy, 0.2), nothing, nothing, lambda: changes[-1])
+    assert worker.defect() == ""
+    changes.append("weights were changed")
+    assert worker.defect() == "weights were changed"
+    worker.close(5.0)
+    assert "has died" in worker.defect()
+
+
 def test_a_discarded_frame_is_not_answered(policy: GatedPolicy, worker: InferenceWorker) -> None:
     worker.submit(request(1.0))
     assert policy.begun.acquire(timeout=30.0)

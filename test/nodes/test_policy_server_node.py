@@ -35,7 +35,8 @@ class Heard:
 
 class Server:
     def __init__(self) -> None:
-        self.node = PolicyServer(lambda: Loaded(StillPolicy(), "still", "nothing"))
+        self.changed = ""
+        self.node = PolicyServer(lambda: Loaded(StillPolicy(), "still", "nothing", lambda: self.changed))
         self.heard = Heard()
         self.node._answer = self.heard
 
@@ -62,6 +63,15 @@ def server(alone: None) -> Iterator[Server]:
     assert server.node.close()
     server.node.destroy_node()
     rclpy.shutdown()
+
+
+def test_a_policy_whose_files_were_changed_answers_nothing(server: Server) -> None:
+    server.changed = "model.safetensors was changed"
+    for second in (3, 4):
+        server.see(second)
+        server.ask(second)
+    server.until(lambda: len(server.heard.answers) == 2)
+    assert {answer.failure for answer in server.heard.answers} == {"policy server: model.safetensors was changed"}
 
 
 @pytest.mark.parametrize("frame_first", [True, False])

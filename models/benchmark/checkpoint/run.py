@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ...convert.hybrid_layout import FULL_SIZE
+from ...fit import MAPPED, MEMORY
 from ...memory.units import size_text
 from . import stages
 from .process import Measured, measure
@@ -60,15 +61,17 @@ def benchmark(folder: Path, frames: Path, threads: int, count: int, precisions: 
         out = folder / precision
         made = measure(threads, stages.convert_to, path, precision, frames, count, out)
         _row(table, f"convert to {precision}", made, naive, f"workspace {size_text(made.result['workspace'])}")
-        loaded = measure(threads, stages.load_policy, out)
-        times = loaded.peak_rss / loaded.result
-        _row(table, f"load {precision}", loaded, naive, f"peak {times:.2f} x the {size_text(loaded.result)} of weights")
-        ran = measure(threads, stages.run_policy, out, frames)
-        resident = ", ".join(
-            f"{name} {size_text(ran.result[name][0])} of {size_text(ran.result[name][1])}"
-            for name in ("words", "vision")
-        )
-        _row(table, f"run {precision}", ran, naive, f"resident: {resident}; blocks {ran.result['blocks']}")
+        for weights in (MEMORY, MAPPED):
+            loaded = measure(threads, stages.load_policy, out, weights)
+            said = f"peak {loaded.peak_rss / loaded.result:.2f} x the {size_text(loaded.result)} of weights"
+            _row(table, f"load {precision}, {weights}", loaded, naive, said)
+            ran = measure(threads, stages.run_policy, out, frames, weights)
+            resident = ", ".join(
+                f"{name} {size_text(ran.result[name][0])} of {size_text(ran.result[name][1])}"
+                for name in ("words", "vision")
+            )
+            said = f"resident: {resident}; blocks {ran.result['blocks']}"
+            _row(table, f"run {precision}, {weights}", ran, naive, said)
         console.print(table)
         worst = max(made.result["actions"], key=lambda action: action["share"])
         difference = float(np.abs(ran.result["action"] - plain.action).max())

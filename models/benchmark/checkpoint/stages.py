@@ -126,15 +126,15 @@ def convert_to(path: Path, precision: str, frames: Path, count: int, out: Path) 
     return receipt.model_dump(), None
 
 
-def load_policy(directory: Path) -> tuple[int, Any]:
+def load_policy(directory: Path, weights: str) -> tuple[int, Any]:
     """Load with everything that is checked, golden vectors too; bytes of the weights' file."""
-    policy = VLAPolicy.from_pretrained(directory)
+    policy = VLAPolicy.from_pretrained(directory, weights=weights)
     return (directory / "model.safetensors").stat().st_size, policy
 
 
-def run_policy(directory: Path, frames: Path) -> tuple[dict[str, Any], Any]:
+def run_policy(directory: Path, frames: Path, weights: str) -> tuple[dict[str, Any], Any]:
     """Load and take the first frames of a recording: the action, and what of the weights is resident afterwards."""
-    policy = VLAPolicy.from_pretrained(directory)
+    policy = VLAPolicy.from_pretrained(directory, weights=weights)
     run = _runs(frames, policy.config, STEPS)[0]
     for frame in run.frames[:STEPS]:
         chunk = policy.step(frame, run.instruction)

@@ -12,6 +12,7 @@ from rich.progress import Progress
 from ...convert.hybrid_layout import FULL_SIZE, HybridLayout
 from ...engine.onnx_export import export
 from ...engine.onnx_manifest import Dtype
+from ...fit import MAPPED
 from ...policy import VLAPolicy
 from .full_size import random_policy
 
@@ -35,4 +36,4 @@ def exported_policy(dtype: Dtype, folder: Path, layout: HybridLayout = FULL_SIZE
         random_policy(layout, "fp32").save_pretrained(path, {"weights": "random"}, "# Random weights\n")
         with Progress(transient=True) as progress:
             export(path, dtype, progress)
-        yield VLAPolicy.from_pretrained(path, engine="onnx")
+        yield VLAPolicy.from_pretrained(path, engine="onnx", weights=MAPPED)

@@ -17,11 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ...engine.engine import ONNX, TORCH
 from ...engine.parts import prepare, why_not_lean
 from ...engine.threads import choose_threads
+from ...fit import AUTO, MAPPED
 from ...golden import GoldenDifference
 from ...hashing import sha256_of
 from ...memory.process import ProcessMemory, process_memory
 from ...policy import VLAPolicy
-from ...policy_directory import TRAINING, WEIGHTS
+from ...policy_entries import TRAINING, WEIGHTS
 from .compare import Comparison
 from .compare import compare as compare_ways
 from .cost import PartCost, exported, part_precisions, step_cost
@@ -210,7 +211,8 @@ def benchmark_policy(
     try:
         if threads is not None:
             torch.set_num_threads(threads)
-        policy = VLAPolicy.from_pretrained(path, device, engine=engine)
+        # An export is compared with the stored weights: in memory there would be no towers beside it.
+        policy = VLAPolicy.from_pretrained(path, device, engine=engine, weights=MAPPED if engine == ONNX else AUTO)
         return measure_policy(policy, weights_of(path), threads, steps, compare)
     finally:
         torch.set_num_threads(before)

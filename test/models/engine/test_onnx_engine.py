@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mobile_vla_models.engine.onnx_engine import OnnxEngine
 from mobile_vla_models.engine.torch_engine import TorchEngine
 from mobile_vla_models.errors import PolicyDirectoryError
 from mobile_vla_models.memory import resident_bytes
+from mobile_vla_models.memory.pages import mapped_files
 from mobile_vla_models.policy import VLAPolicy
 from mobile_vla_models.policy_directory import load_policy
 from mobile_vla_models.weights import change_dtype
@@ -88,7 +90,7 @@ def test_weights_in_bfloat16_are_computed_with_in_float32(tmp_path: Path) -> Non
     path = build_at(tmp_path / "policy", content)
     store_as_bfloat16(path)
     export_quietly(path)
-    policy = VLAPolicy(load_policy(path)[0])
+    policy = VLAPolicy(load_policy(path).parts)
     change_dtype(policy.model, torch.float32)
     _compare(path, policy)
 
@@ -114,7 +116,7 @@ def test_fewer_bits_are_close(small_path: Path, tmp_path: Path, dtype: str, shar
 
 def test_the_towers_of_the_model_stay_in_their_file(policy_path: Path) -> None:
     """Of the model itself a run takes the words' rows."""
-    policy = VLAPolicy(load_policy(policy_path)[0])
+    policy = VLAPolicy(load_policy(policy_path, weights="mapped").parts)
     run(OnnxEngine(policy_path, policy.model, 1), policy, SHORT, 2)
     layer = policy.model.backbone.model.text_model.model.layers[0].ffn.fc1.weight
     assert layer.nbytes >= 2**20
@@ -122,6 +124,30 @@ def test_the_towers_of_the_model_stay_in_their_file(policy_path: Path) -> None:
     assert resident_bytes(layer) < layer.nbytes // 2
     run(TorchEngine(policy.model), policy, SHORT, 2)
     assert resident_bytes(layer) == layer.nbytes
+
+
+@pytest.mark.parametrize("weights", ["memory", "mapped"])
+def test_a_change_of_the_directory_does_not_reach_a_run(policy_path: Path, tmp_path: Path, weights: str) -> None:
+    folder = tmp_path / "policy"
+    shutil.copytree(policy_path, folder)
+    policy = VLAPolicy.from_pretrained(folder, engine="onnx", weights=weights)
+    picture = np.zeros((16, 16, 3), np.uint8)
+    pictures = dict.fromkeys(policy.config.cameras[1:], picture)
+    before = policy.step(picture, SHORT, extra_cameras=pictures).continuous
+    mapped = {Path(name).name for name in mapped_files() if name.startswith(f"{folder}/")}
+    layers = policy.model.backbone.model.text_model.model.layers.parameters()
+    assert {layer.is_meta for layer in layers} == {weights == "memory"}
+    policy.reset()
+    if weights == "memory":
+        assert not mapped
+        shutil.rmtree(folder)
+        np.testing.assert_array_equal(policy.step(picture, SHORT, extra_cameras=pictures).continuous, before)
+        return
+    assert {"model.safetensors", "text.data"} <= mapped
+    with pytest.raises(BlockingIOError):
+        os.close(os.open(folder / "onnx" / "text.data", os.O_WRONLY | os.O_NONBLOCK))
+    with pytest.raises(PolicyDirectoryError, match=r"text\.data was opened for writing while the policy was in use"):
+        policy.step(picture, SHORT, extra_cameras=pictures)
 
 
 def test_wrong_shapes_do_not_reach_the_session(policy_path: Path) -> None:

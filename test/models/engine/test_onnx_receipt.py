@@ -85,7 +85,7 @@ def test_the_receipt_is_what_both_give(policy_path: Path, frames: Path, made: tu
     folder, said, _ = made
     receipt = Receipt.load(folder)
     assert receipt is not None
-    policy = VLAPolicy(load_policy(policy_path)[0])
+    policy = VLAPolicy(load_policy(policy_path).parts)
     config = policy.config
     (run,) = read_runs(frames, config.image, config.dt, 16)
     chunks = {}
