@@ -14,6 +14,8 @@ systemd and after a respawn, for which a launch file would emit its transitions 
 lifecycle manager does.
 """
 
+from collections.abc import Mapping
+
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -118,7 +120,8 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
         parameters=[
             LaunchConfiguration("params_file"),
             {name: ParameterValue(given[name], value_type=str) for name in TEXTS if given[name]}
-            | {name: given[name] == "true" for name in SWITCHES if given[name]},
+            | {name: given[name] == "true" for name in SWITCHES if given[name]}
+            | ({"command_topics": _behind(given)} if safe else {}),
         ],
         remappings=[
             *with_compressed(cameras),
@@ -137,6 +140,12 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
         pictures = {"images": " ".join(cameras.values()), "compressed": compressed}
         around.append(_included("record.launch.py", context, out=given["record"], **pictures))
     return [node, *around]
+
+
+def _behind(given: Mapping[str, str]) -> str:
+    """Topics of safety.launch.py that must have a subscriber for commands to reach the base."""
+    smoothed = ["cmd_vel_smoothed"] if given["collision_monitor"] == "true" else []
+    return " ".join(["cmd_vel_mux", *smoothed, given["cmd_vel"]])
 
 
 def _included(name: str, context: LaunchContext, **arguments: str) -> GroupAction:

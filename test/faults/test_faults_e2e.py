@@ -44,6 +44,8 @@ CHOSEN = (
     "corrupt JPEG",
     "emergency_stop silent",
     "plan used up",
+    "who takes the commands on ends",
+    "who takes the commands on is killed and restarted",
 )
 
 
