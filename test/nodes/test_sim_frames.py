@@ -41,6 +41,8 @@ def test_the_cameras_optical_frame_looks_down_by_its_pitch(pitch: float) -> None
 
 
 def test_frames_are_published_where_there_is_a_message_for_them(monkeypatch: pytest.MonkeyPatch, alone: None) -> None:
+    pytest.importorskip("mujoco")
+
     class Message:
         """Stands in for tf2_msgs' TFMessage, of which there is no wheel."""
 
