@@ -121,7 +121,7 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
             LaunchConfiguration("params_file"),
             {name: ParameterValue(given[name], value_type=str) for name in TEXTS if given[name]}
             | {name: given[name] == "true" for name in SWITCHES if given[name]}
-            | ({"command_topics": _behind(given)} if safe else {}),
+            | ({"command_topics": ParameterValue(_behind(given), value_type=str)} if safe else {}),
         ],
         remappings=[
             *with_compressed(cameras),
