@@ -38,7 +38,7 @@ setup(
         *share_files("launch", "config", "policies", "systemd"),
     ],
     zip_safe=False,
-    install_requires=["setuptools", "numpy>=1.26", "PyYAML"],
+    install_requires=["setuptools", "numpy>=1.21", "PyYAML"],
     extras_require={
         # No lower bound for torch beside the one of transformers: whatever build a machine has is kept.
         "policy": [

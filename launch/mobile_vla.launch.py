@@ -14,6 +14,8 @@ systemd and after a respawn, for which a launch file would emit its transitions 
 lifecycle manager does.
 """
 
+from collections.abc import Mapping
+
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -120,7 +122,8 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
         parameters=[
             LaunchConfiguration("params_file"),
             {name: ParameterValue(given[name], value_type=str) for name in TEXTS if given[name]}
-            | {name: given[name] == "true" for name in SWITCHES if given[name]},
+            | {name: given[name] == "true" for name in SWITCHES if given[name]}
+            | ({"command_topics": ParameterValue(_behind(given), value_type=str)} if safe else {}),
         ],
         remappings=[
             *with_compressed(cameras),
@@ -141,6 +144,12 @@ def _start(context: LaunchContext) -> list[Node | GroupAction]:
         recording = {"out": given["record"], "end_with_recorder": "false", **pictures}  # the robot drives on without
         around.append(_included("record.launch.py", context, **recording))
     return [node, *around]
+
+
+def _behind(given: Mapping[str, str]) -> str:
+    """Topics of safety.launch.py that must have a subscriber for commands to reach the base."""
+    smoothed = ["cmd_vel_smoothed"] if given["collision_monitor"] == "true" else []
+    return " ".join(["cmd_vel_mux", *smoothed, given["cmd_vel"]])
 
 
 def _included(name: str, context: LaunchContext, **arguments: str) -> GroupAction:

@@ -26,6 +26,7 @@ def doctor(
     cmd_vel: Annotated[str, typer.Option(help="velocity command topic")] = "cmd_vel",
     stamped: Annotated[bool, typer.Option("--stamped", help="enable_stamped_cmd_vel: true")] = False,
     emergency_stop: Annotated[str, typer.Option(help="topic of the emergency stop")] = "emergency_stop",
+    instruction: Annotated[str, typer.Option(help="topic of instructions")] = "instruction",
     use_sim_time: Annotated[bool, typer.Option("--use-sim-time", help="time from /clock")] = False,
     seconds: Annotated[float, typer.Option(min=1.0, max=60.0, help="for which topics are watched")] = 5.0,
     encoding: Annotated[
@@ -39,7 +40,9 @@ def doctor(
     from ..doctor.table import table
 
     images = tuple(image or ())
-    robot = Robot(namespace, images, compressed, cmd_vel, stamped, emergency_stop, use_sim_time, seconds, encoding)
+    robot = Robot(
+        namespace, images, compressed, cmd_vel, stamped, emergency_stop, instruction, use_sim_time, seconds, encoding
+    )
     findings = examine(policy, device, engine, robot if topics else None)
     if as_json:
         typer.echo(json.dumps([finding.document() for finding in findings], indent=2))

@@ -168,11 +168,13 @@ class DriveController:
                 self._odometry.start(steady)
         return refusal
 
-    def disarm(self, reason: str) -> None:
-        """Slow down within the limits, then stand until armed again; the instruction stays."""
+    def disarm(self, reason: str, at_once: bool = False) -> None:
+        """Slow down within the limits, or stand at once, until armed again; the instruction stays."""
         self.arming.disarm(reason)
         self._drop_plan(reason)
         self._expect_nothing()
+        if at_once:
+            self._limiter.stop()
 
     def rest(self, reason: str) -> None:
         """Stand at once, disarmed; the instruction ends, and so do the ticks, for a while."""

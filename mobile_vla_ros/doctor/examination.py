@@ -10,6 +10,7 @@ from pathlib import Path
 from ..camera_topics import camera_topics
 from ..shared_memory import left_behind
 from . import gather
+from .chain import check_base_timeout, check_end
 from .finding import Finding, error
 from .gpu import check_onnx_gpu, check_torch_gpu
 from .machine import FRAME, check_board, check_disk, check_memory, check_shared_memory, check_socket_buffers
@@ -17,7 +18,7 @@ from .policy import Wants, check_policy
 from .probe import probe
 from .ros import check_ros
 from .software import PACKAGES, check_packages, check_python
-from .topics import check_camera, check_clock, check_command, check_emergency_stop
+from .topics import check_camera, check_clock, check_command, check_emergency_stop, check_instruction
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Robot:
     command: str
     stamped: bool
     emergency_stop: str
+    instruction: str
     use_sim_time: bool
     seconds: float
     encoding: str = ""
@@ -59,6 +61,8 @@ def examine(policy: Path | None, device: str, engine: str, robot: Robot | None) 
     findings += check_memory(*gather.memory_facts())
     findings += [check_disk(shutil.disk_usage(Path.home()).free, str(Path.home()))]
     findings += [check_shared_memory(len(left_behind()))]
+    end = check_end(gather.processes())
+    findings += [] if end is None else [end]
     wants = None
     if policy is not None:
         loaded, wants = check_policy(policy, device, engine)
@@ -89,6 +93,7 @@ def _watch(robot: Robot, wants: Wants | None) -> tuple[list[Finding], int]:
         robot.compressed,
         robot.command,
         robot.emergency_stop,
+        robot.instruction,
         robot.use_sim_time,
         robot.seconds,
         rules,
@@ -98,6 +103,8 @@ def _watch(robot: Robot, wants: Wants | None) -> tuple[list[Finding], int]:
     for camera in seen.cameras:
         findings += check_camera(camera, None if wants is None else wants.dt)
     findings.append(check_command(seen.command, robot.stamped, seen.command_publishers, seen.command_listeners))
+    findings += check_base_timeout(seen.timeouts)
+    findings.append(check_instruction(seen.instruction, seen.speakers, seen.sentences))
     findings.append(check_emergency_stop(seen.emergency_stop, seen.emergency_stop_publishers))
     raw = [] if robot.compressed else [frame.size for camera in seen.cameras for frame in camera.frames]
     return findings, max(raw, default=FRAME)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from .chain import Process
 from .machine import JETPACK_6, Board
 from .ros import RosFacts
 
@@ -40,6 +41,22 @@ def rmem_max(root: Path = Path("/")) -> int | None:
         return int((root / "proc/sys/net/core/rmem_max").read_text(encoding="utf-8"))
     except OSError:  # containers hide it
         return None
+
+
+def processes(root: Path = Path("/")) -> list[Process]:
+    """All processes that this user may see."""
+    found = []
+    for folder in (root / "proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+            # The name, in brackets, may have blanks; behind it come state, parent, group, session.
+            numbers = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        found.append(Process(int(folder.name), int(numbers[1]), int(numbers[3]), tuple(words)))
+    return sorted(found, key=lambda process: process.pid)
 
 
 def gpu_hardware(root: Path = Path("/")) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -26,11 +27,13 @@ class Package:
         version: what it says it is; None if it could not be imported.
         error: why not; empty if it could.
         facts: what else it knows, such as whether torch sees a GPU.
+        path: File that is imported, also where the import fails; empty if there is none.
     """
 
     version: str | None
     error: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+    path: str = ""
 
     @property
     def missing(self) -> bool:
@@ -60,12 +63,24 @@ def probe(names: Sequence[str]) -> dict[str, Package]:
 
 
 def _describe(name: str) -> dict[str, Any]:
+    return {"name": name, "path": _path_of(name), **_imported(name)}
+
+
+def _path_of(name: str) -> str:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return ""
+    return "" if spec is None else spec.origin or ""
+
+
+def _imported(name: str) -> dict[str, Any]:
     try:
         module = importlib.import_module(name)
         facts = _FACTS[name](module) if name in _FACTS else {}
     except Exception as error:  # noqa: BLE001  (whatever a broken package does is what is asked for)
-        return {"name": name, "version": None, "error": f"{type(error).__name__}: {error}", "facts": {}}
-    return {"name": name, "version": _version_of(name, module), "error": "", "facts": facts}
+        return {"version": None, "error": f"{type(error).__name__}: {error}", "facts": {}}
+    return {"version": _version_of(name, module), "error": "", "facts": facts}
 
 
 def _version_of(name: str, module: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .finding import Finding, error, ok, warning
 from .probe import Package
@@ -27,9 +27,12 @@ class Supported:
     install: str
 
 
+APT = "/usr/lib/python3/dist-packages/"  # where apt puts Python packages, which Ubuntu 22.04 has built for numpy 1
+# What apt's compiled packages load, on Ubuntu 22.04 and 24.04 alike.
+NUMPY_1 = "pip install numpy==1.26.4"
 # By import name. torch 2.6 is what the transformers that we test with ask for.
 PACKAGES: Mapping[str, Supported] = {
-    "numpy": Supported((1, 26), (3,), True, "pip install 'numpy>=1.26,<3' (JetPack 6: numpy==1.26.4)"),
+    "numpy": Supported((1, 21), (3,), True, "pip install 'numpy>=1.26,<3'"),
     "torch": Supported((2, 6), None, True, "install the build for this platform: docs/robot.md, docs/jetson.md"),
     "transformers": Supported((5, 5, 4), (6,), True, "pip install 'transformers>=5.5.4,<6'"),
     "tokenizers": Supported((0,), None, True, "pip install tokenizers"),
@@ -56,7 +59,12 @@ def check_python(version: tuple[int, int]) -> Finding:
 
 def check_packages(found: Mapping[str, Package]) -> list[Finding]:
     """Every package of `PACKAGES`, present and of a version that works."""
-    return [_check_package(name, found[name], wanted) for name, wanted in PACKAGES.items()]
+    wanted = dict(PACKAGES)
+    if found["cv2"].path.startswith(APT):
+        # Another numpy is not to break apt's OpenCV, nor is a second OpenCV to hide it.
+        for name in ("numpy", "cv2"):
+            wanted[name] = replace(PACKAGES[name], install=f"{NUMPY_1}: OpenCV is apt's, which is built for numpy 1")
+    return [_check_package(name, found[name], supported) for name, supported in wanted.items()]
 
 
 def _check_package(name: str, package: Package, wanted: Supported) -> Finding:

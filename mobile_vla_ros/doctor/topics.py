@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from .finding import Finding, error, ok, warning
+from .finding import Finding, State, error, ok, warning
 
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 BOOL = "std_msgs/msg/Bool"
 TWIST, TWIST_STAMPED = "geometry_msgs/msg/Twist", "geometry_msgs/msg/TwistStamped"
 CAMERA_TIMEOUT = 0.3  # s; the node's own, in config/policy_node.yaml
 AHEAD = 0.05  # s that a stamp may lie in the future before the clocks are said to differ
+PUBLISH = "ros2 topic pub --once --keep-alive 2 {topic} std_msgs/msg/String \"{{data: 'go to the red box'}}\""
 LOSSY = "raw pictures get lost one by one: config/fast_dds.xml for the camera's driver, or image_transport: compressed"
 
 
@@ -188,6 +189,42 @@ def check_emergency_stop(topic: str, publishers: tuple[Endpoint, ...]) -> Findin
     if len(publishers) > 1:
         return warning(topic, f"{len(publishers)} publishers: {names}", "of two the last message counts: keep one")
     return ok(topic, f"published by {names}")
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A publisher of `instruction`.
+
+    Attributes:
+        node: Full name of its node.
+        came: Whether it came while the topic was watched.
+        went: Whether it went while the topic was watched.
+    """
+
+    node: str
+    came: bool
+    went: bool
+
+
+def check_instruction(topic: str, speakers: tuple[Speaker, ...], sentences: tuple[str, ...]) -> Finding:
+    """Whether instructions arrive, and each of them once.
+
+    Args:
+        topic: Full name.
+        speakers: Publishers that were seen.
+        sentences: Messages that arrived, in their order.
+    """
+    advice = f"by hand: {PUBLISH.format(topic=topic)}"
+    brief = sorted({speaker.node for speaker in speakers if speaker.came and speaker.went})
+    again = {sentence: sentences.count(sentence) for sentence in sentences if sentences.count(sentence) > 1}
+    if again:
+        found = ", ".join(f"{sentence!r} came {count} times" for sentence, count in again.items())
+        return warning(topic, found, f"publish a sentence once, each message counts; {advice}")
+    if brief:
+        found = f"{', '.join(brief)} came and went{'' if sentences else ', and no message arrived'}"
+        return warning(topic, found, f"who ends right after publishing may not be heard; {advice}")
+    names = ", ".join(sorted({speaker.node for speaker in speakers if not speaker.went}))
+    return Finding(topic, State.OK, f"published by {names}" if names else "nobody publishes it now", advice)
 
 
 def check_clock(use_sim_time: bool, publishers: int, now: float) -> Finding | None:

@@ -28,6 +28,7 @@ from .child import BenchError, Child
 from .demands import GOOD
 from .promises import FULL_SPEED, SAME_INSTRUCTION_TIMEOUT
 
+COMMAND_TOPIC = "to_the_base"  # a topic behind the node's own that the bench has a listener for
 PATIENCE = 30.0  # s for anything that has no deadline of its own
 INSTRUCTION = "drive to the left"
 ANSWER = 3.0  # s after which a service is asked again
@@ -81,6 +82,7 @@ class Bench:
         self._parameters: Mapping[str, object] = {}
         self._node: Child | None = None
         self._sensors: Child | None = None
+        self._listener: Child | None = None
         self._clients: dict[str, Any] = {}
         self._own = OwnNode("bench")
         ros = self._own.ros
@@ -111,6 +113,13 @@ class Bench:
         if self._sensors is None:
             raise BenchError("there are no sensors")
         return self._sensors
+
+    @property
+    def listener(self) -> Child:
+        """The process that subscribes to `COMMAND_TOPIC`."""
+        if self._listener is None:
+            raise BenchError("there is no listener")
+        return self._listener
 
     @property
     def status(self) -> str:
@@ -169,6 +178,17 @@ class Bench:
             self._sensors = self._start("mobile_vla_ros.faults.sensors", [])
         self.sensors.demand(GOOD)
         self.node.demand(GOOD)
+        if COMMAND_TOPIC in str(self._parameters.get("command_topics", "")) and not (
+            self._listener is not None and self._listener.runs
+        ):
+            self.start_listener()
+
+    def start_listener(self) -> float:
+        """Start who subscribes to `COMMAND_TOPIC`; s, steady clock, when it does."""
+        self._listener = self._start("mobile_vla_ros.faults.listener", [])
+        begin = self.fault_time(self._listener, known=0)
+        self.until("it is discovered", lambda: self._own.ros.count_subscribers(COMMAND_TOPIC) > 0)
+        return begin
 
     def bring_up(self) -> None:
         """Wait until policy_node is active; it does that by itself when it starts, later it is told to."""
@@ -292,7 +312,7 @@ class Bench:
         with contextlib.ExitStack() as stack:
             stack.callback(remove_left_behind)
             stack.callback(self._own.close)
-            for child in (self._sensors, self._node):
+            for child in (self._sensors, self._listener, self._node):
                 if child is not None and child.runs:
                     stack.callback(child.end)
 

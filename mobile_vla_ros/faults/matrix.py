@@ -16,6 +16,7 @@ MATRIX: tuple[Fault, ...] = (
     *of_orders.ENDS,
     *of_process.ENDS,
     *of_inputs.OTHERS,
+    *of_process.LISTENERS,
     *of_policy.PATIENT,
 )
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from .base import stopping_time
-from .bench import Bench
+from .bench import COMMAND_TOPIC, Bench
 from .demands import CALLBACK
 from .fault import Fault, GoesOn, Injected, by_policy
 from .judge import Expected
@@ -17,6 +17,8 @@ from .promises import T
 STOPPED = 1.0  # s
 LEAVING = 0.1  # s from a signal to the last zero
 BASE = stopping_time(SPEED)
+LOOK = 0.2  # s between two looks of the node at who subscribes to its commands
+LEASE = 20.0  # s until Fast DDS takes a process that was killed out of the graph
 
 
 def _starve(bench: Bench) -> Injected:
@@ -45,6 +47,54 @@ def _kill(bench: Bench) -> Injected:
     return Injected.at(bench.node.kill())
 
 
+def _leave_listener(bench: Bench) -> Injected:
+    """It destroys its node, as processes do on Ctrl-C, which others hear of at once."""
+    return Injected.at(bench.listener.send(signal.SIGINT))
+
+
+def _kill_listener(bench: Bench) -> Injected:
+    return Injected.at(bench.listener.kill())
+
+
+def _restart_listener(bench: Bench) -> Injected:
+    """Killed, which nobody hears of, and started again; the fault is its new subscription."""
+    bench.listener.kill()
+    return Injected.at(bench.start_listener())
+
+
+BEHIND = {"command_topics": f"cmd_vel {COMMAND_TOPIC}"}
+LISTENERS = (
+    Fault(
+        "who takes the commands on ends",
+        _leave_listener,
+        Expected.AT_ONCE,
+        LOOK + T,
+        GoesOn.ARM,
+        f"nobody subscribes to /{COMMAND_TOPIC} any more: /mux has gone",
+        BEHIND,
+    ),
+    Fault(
+        "who takes the commands on is killed and restarted",
+        _restart_listener,
+        Expected.AT_ONCE,
+        LOOK + T,
+        GoesOn.ARM,
+        f"/mux, which subscribes to /{COMMAND_TOPIC}, was restarted",
+        BEHIND,
+        note="from the subscription of the new process: Fast DDS has not yet noticed that the old one has gone",
+    ),
+    Fault(
+        "who takes the commands on is killed",
+        _kill_listener,
+        Expected.AT_ONCE,
+        LEASE + LOOK + T,
+        GoesOn.ARM,
+        f"nobody subscribes to /{COMMAND_TOPIC} any more: /mux has gone",
+        BEHIND,
+        watch=LEASE + 1.0,
+        note="Fast DDS says so 20 s after the last sign of life; until then it drives, for whoever else hears it",
+    ),
+)
 PROCESS = (
     Fault(
         "a callback waits 2 s",

@@ -10,6 +10,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from ..control import DriveController, DriveState
+from ..control.endpoints import SubscriberWatch
 from ..control.pace import PaceReport
 from ..control.rhythm import RhythmReport
 from ..inference.worker import Planned
@@ -80,6 +81,7 @@ def control_status(
     steady: float,
     counts: Counts,
     rhythm: RhythmReport | None = None,
+    subscribers: SubscriberWatch | None = None,
 ) -> DiagnosticStatus:
     """What is commanded and why, and what each watchdog has seen.
 
@@ -91,6 +93,7 @@ def control_status(
         steady: s, steady clock.
         counts: of frames.
         rhythm: of the control loop; None: not known.
+        subscribers: Watch over the subscribers of the commands; None: not known.
     """
     values = {
         "armed": str(controller.arming.armed).lower(),
@@ -105,7 +108,14 @@ def control_status(
         values["control rate (Hz)"] = f"{rhythm.rate:.1f}"
         values["longest control period (ms)"] = f"{1e3 * rhythm.longest:.1f}"
     values |= counts.values()
-    level = DiagnosticStatus.ERROR if state is DriveState.STOPPED else DiagnosticStatus.OK
+    level = DiagnosticStatus.OK
+    if subscribers is not None:
+        values |= {f"subscribers of {topic}": nodes for topic, nodes in subscribers.nodes.items()}
+        if subscribers.lost:
+            values["subscribers lost since armed"] = "; ".join(subscribers.lost)
+        if subscribers.lost or subscribers.missing:
+            level = DiagnosticStatus.WARN
+    level = DiagnosticStatus.ERROR if state is DriveState.STOPPED else level
     return _status(f"{node}: control", level, text, values)
 
 

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from ..control import ActionPlan, Command, DriveController, DriveState, StampedPose
+from ..control.endpoints import SubscriberWatch
 from ..control.pace import Pace
 from ..control.rhythm import Rhythm
 from ..control.sets import FrameSets
@@ -114,6 +115,12 @@ class Drive:
         self._worker.discard()
         self.tick()
 
+    def disarm_at_once(self, reason: str) -> None:
+        """Stand at once, disarmed; the instruction stays."""
+        self.controller.disarm(reason, at_once=True)
+        self._worker.discard()
+        self.tick()
+
     def on_instruction(self, message: String) -> None:
         """Follow another sentence, or none; one that is repeated changes nothing."""
         before = self.controller.instruction_id
@@ -179,7 +186,7 @@ class Drive:
         for answer in taken:
             self._publishers.provenance(provenance(name, answer, instruction, self._identity, now, steady, stamp))
 
-    def diagnose(self) -> None:
+    def diagnose(self, subscribers: SubscriberWatch | None = None) -> None:
         """Publish what there is to know; log when the policy begins or ceases to be too slow."""
         steady, name = time.monotonic(), self._node.get_fully_qualified_name()
         report = self._pace.report(steady)
@@ -189,7 +196,7 @@ class Drive:
         self._publishers.diagnostics(
             gathered(
                 self._node.get_clock().now().to_msg(),
-                control_status(name, self.controller, state, text, steady, counts, rhythm),
+                control_status(name, self.controller, state, text, steady, counts, rhythm, subscribers),
                 pace_status(name, report, self._identity),
                 machine_status(name),
             )

@@ -19,6 +19,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from ..control import ActionRange, Arming, DriveController, Limits
+from ..control.endpoints import SubscriberWatch
 from ..inference.loading import Opened, Worker, give_back_memory, load
 from ..overlay import LiveOverlay
 from ..parameters import refuse_unknown
@@ -27,7 +28,7 @@ from ..robot_node import RobotNode, StartError, run
 from .diagnostics import gathered, lifecycle_status, machine_status
 from .drive import Drive
 from .settings import Settings
-from .topics import Publishers, Subscriptions
+from .topics import Publishers, Subscriptions, find_subscribers
 
 if TYPE_CHECKING:
     from ..black_box import BlackBox
@@ -39,6 +40,7 @@ SUCCESS, FAILURE, ERROR = (
 )
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 DIAGNOSTICS_PERIOD = 1.0  # s
+LOOK_PERIOD = 0.2  # s between two looks at who subscribes to the commands
 CLOSE_TIMEOUT = 1.0  # s that shutdown waits for each thread; ros2 launch waits 5 for all before it gets rough
 WRITE_TIMEOUT = 2.0  # s that it waits for the black box
 
@@ -76,6 +78,8 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._link = self._make_link()
         self._open = open_policy or self._load
         self._out = Publishers(self, self._settings.stamped, self._settings.base_frame, self._record)
+        self._subscribers = SubscriberWatch((self._out.command_topic, *self._settings.command_topics))
+        self._arms_by_itself = False  # as soon as somebody subscribes to the commands
         self._in = Subscriptions(
             self,
             self._settings.odometry_timeout > 0.0,
@@ -91,6 +95,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         self._settings.refuse_unknown()
         self._answered = self.create_guard_condition(lambda: self._while_active(Drive.on_answers))
         self.create_timer(DIAGNOSTICS_PERIOD, self._diagnose, clock=STEADY)
+        self.create_timer(LOOK_PERIOD, lambda: self._while_active(self._look), clock=STEADY)
         self._out.instruction("")
         self._say("unconfigured")
         self._autostart = threading.Thread(target=self._bring_up, name="autostart", daemon=True)
@@ -243,14 +248,14 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             if drive is None:
                 raise RuntimeError("there is no policy")
             super().on_activate(state)
+            self._arming.disarm("not armed yet")  # it is; but the reason may be one of before
             drive.begin()
             self._doing = "active"
             self._timer = self.create_timer(
                 1.0 / self._settings.control_hz, lambda: self._while_active(Drive.tick), clock=STEADY
             )
-            refusal = self._arm() if self._settings.arm_on_activate else None
-            if refusal is not None:
-                self.get_logger().warning(f"not armed on activation: {refusal}")
+            if self._settings.arm_on_activate:
+                self._arm_by_itself()
             drive.tick()
 
     def _deactivate(self, state: LifecycleState) -> None:
@@ -262,6 +267,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
     def _halt(self, reason: str) -> None:
         """End what an activation began; the last command is zero, and has arrived."""
         self._arming.disarm(reason)  # first, for it cannot fail: whatever else does, the next activation is disarmed
+        self._arms_by_itself = False
         timer, self._timer = self._timer, None
         if timer is not None and self._drive is not None:
             try:
@@ -335,18 +341,49 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             if self._timer is not None and self._drive is not None:
                 action(self._drive)
 
+    def _look(self, drive: Drive) -> None:
+        """Disarm where who heard the commands has gone; say what else is missed."""
+        armed = self._arming.armed
+        reason, warnings = self._subscribers.look(find_subscribers(self, self._subscribers.topics), armed)
+        for warning in warnings:
+            self.get_logger().warning(warning)
+        if reason:
+            self.get_logger().error(f"disarmed: {reason}")
+            drive.disarm_at_once(reason)
+        if self._arms_by_itself and not self._subscribers.missing:
+            self._arm_by_itself()
+        if self._in.missed_instruction():
+            self.get_logger().warning(
+                "a publisher of instruction came and went without a message: ros2 topic pub --once needs --keep-alive 2"
+            )
+
+    def _arm_by_itself(self) -> None:
+        """Arm on activation, or as soon as somebody subscribes to the commands."""
+        refusal = self._arm()
+        self._arms_by_itself = bool(refusal and self._subscribers.missing)
+        if refusal is not None:
+            self.get_logger().warning(f"not armed on activation: {refusal}")
+
     def _arm(self) -> str | None:
         """Arm, with the limits, times and thresholds that the parameters have now; the reason if that is refused."""
         with self._lock:
             drive = self._drive
             if self._timer is None or drive is None:
                 return f"the node is {self._doing}, expected active"
+            if not (self._arming.armed or self._arming.latched):
+                unheard = self._subscribers.arm(find_subscribers(self, self._subscribers.topics))
+                if unheard is not None:
+                    self._arming.reason = unheard
+                    return unheard
             if not drive.controller.may_move:
                 drive.controller.configure(self._settings.limits(), self._settings.config(drive.dt))
-            return drive.arm()
+            refusal = drive.arm()
+            self._arms_by_itself &= refusal is not None
+            return refusal
 
     def _disarm(self) -> str | None:
         """Slow down, then stand; never refused."""
+        self._arms_by_itself = False
         self._while_active(lambda drive: drive.controller.disarm("disarmed by request"))
         return None
 
@@ -354,6 +391,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
         """Latch the emergency stop, whatever the node's state; never refused."""
         with self._lock:
             self._arming.stop("by request")
+            self._arms_by_itself = False
             self._while_active(Drive.stop)
         return None
 
@@ -379,7 +417,7 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
     def _diagnose(self) -> None:
         with self._lock:
             if self._timer is not None and self._drive is not None:
-                self._drive.diagnose()
+                self._drive.diagnose(self._subscribers)
                 return
         name = self.get_fully_qualified_name()
         statuses = lifecycle_status(name, self._described, fault=bool(self._reason)), machine_status(name)

@@ -82,8 +82,8 @@ class Settings:
     Attributes:
         policy: what to load, where `policy_server` is empty.
         policy_server, image_transport, camera_tolerance, stamped, base_frame, autostart, arm_on_activate, control_hz,
-            emergency_stop_timeout, odometry_timeout, reproject, robot_width, black_box_folder, black_box_seconds,
-            black_box_megabytes: as `ros2 param describe` says; they do not change.
+            command_topics, emergency_stop_timeout, odometry_timeout, reproject, robot_width, black_box_folder,
+            black_box_seconds, black_box_megabytes: as `ros2 param describe` says; they do not change.
         camera: that takes the overlay's picture.
         stop_sentences: Sentences that mean stop.
         images: What the cameras' frames may be.
@@ -131,6 +131,11 @@ class Settings:
             node, "arm_on_activate", False, "allow motion as soon as the node is active, without ~/arm"
         )
         self.control_hz = declare(node, "control_hz", _DEFAULTS.control_hz, "Hz of cmd_vel", between=(10.0, 100.0))
+        self.command_topics = self._declare_topics(
+            "command_topics",
+            "names, separated by spaces, of the topics between cmd_vel and the wheels that must have a subscriber "
+            "while the robot is armed, as cmd_vel itself must, such as: cmd_vel_mux cmd_vel; not remapped",
+        )
         self.emergency_stop_timeout = declare(
             node,
             "emergency_stop_timeout",
@@ -252,6 +257,15 @@ class Settings:
             )
         except ValueError as error:
             raise StartError(f"parameter {error}") from error
+
+    def _declare_topics(self, name: str, description: str) -> tuple[str, ...]:
+        """Declare a parameter that lists topics; their full names, not remapped."""
+        text = declare(self._node, name, "", description)
+        try:
+            return tuple(self._node.resolve_topic_name(topic, only_expand=True) for topic in text.split())
+        except RuntimeError as error:  # rclpy's RCLError, which has no public place
+            reason = str(error).partition(", at ")[0]
+            raise StartError(f"parameter {name} is {text!r}: expected names of topics: {reason}") from error
 
     def _values(self, names: tuple[str, ...], changes: Mapping[str, Any] | None) -> dict[str, Any]:
         return {name: self._node.get_parameter(name).value for name in names} | {

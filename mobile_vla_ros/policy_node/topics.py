@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rclpy.duration import Duration
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -23,6 +26,7 @@ from std_msgs.msg import Bool, String
 
 from ..camera_topics import camera_topics
 from ..control import Command
+from ..control.endpoints import UNKNOWN_NODE, BriefPublishers, Subscriber
 from ..images import camera_messages, to_image
 from ..qos import EVERY, LATCHED, NEWEST, NEWEST_FRAME, OVERRIDABLE, SEVERAL
 
@@ -32,6 +36,8 @@ except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 ACKNOWLEDGED = Duration(seconds=0.2)  # that a last zero may take to be confirmed
+_HAS_MATCHED = "matched" in signature(SubscriptionEventCallbacks).parameters  # not on Humble
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"  # what rmw calls the node of a subscription that it knows nothing else of
 
 
 Tap = Callable[[str, Any], None]  # is called with a topic's full name and a message
@@ -117,6 +123,11 @@ class Publishers:
         self._send(self._provenance, message)
 
     @property
+    def command_topic(self) -> str:
+        """Full name of the topic that commands are published on."""
+        return str(self._command.topic_name)
+
+    @property
     def overlay_wanted(self) -> bool:
         """Somebody subscribes to `~/overlay`."""
         return bool(self._overlay.get_subscription_count() > 0)
@@ -156,8 +167,15 @@ class Subscriptions:
         self._cameras: dict[Channel, Any] = {}  # their subscriptions
         self._closed: list[Any] = []  # subscriptions that are to be destroyed
         self._destroy = node.create_guard_condition(self._destroy_closed)
+        self._speakers = BriefPublishers()
+        self._counted_speakers: int | None = None  # publishers of `instruction` at the last look
+
+        def hear_instruction(message: String) -> None:
+            self._speakers.hear()
+            on_instruction(message)
+
         self._subscribe(Bool, "emergency_stop", on_emergency_stop, EVERY, OVERRIDABLE, holds=True)
-        self._subscribe(String, "instruction", on_instruction, NEWEST, OVERRIDABLE, holds=True)
+        self._subscribe(String, "instruction", hear_instruction, NEWEST, OVERRIDABLE, True, self._on_speakers)
         if with_odometry:
             self._subscribe(Odometry, "odom", on_odometry, NEWEST_FRAME)
 
@@ -184,6 +202,21 @@ class Subscriptions:
         self._closed.extend(closed.values())
         self._destroy.trigger()
 
+    def missed_instruction(self) -> bool:
+        """Whether a publisher of `instruction` came and went without a message; to be called a few times a second."""
+        steady = time.monotonic()
+        if not _HAS_MATCHED:
+            count = self._node.count_publishers(self._node.resolve_topic_name("instruction"))
+            before = count if self._counted_speakers is None else self._counted_speakers
+            self._counted_speakers = count
+            self._speakers.change(max(count - before, 0), max(before - count, 0), steady)
+        return self._speakers.missed(steady)
+
+    def _on_speakers(self, event: Any) -> None:
+        """Note publishers of `instruction` that have connected or disconnected since the last such event."""
+        came = event.total_count_change
+        self._speakers.change(came, came - event.current_count_change, time.monotonic())
+
     def _destroy_closed(self) -> None:
         while self._closed:
             self._node.destroy_subscription(self._closed.pop())
@@ -196,7 +229,11 @@ class Subscriptions:
         quality: QoSProfile,
         options: QoSOverridingOptions | None = None,
         holds: bool = False,
+        on_matched: Callable[[Any], None] | None = None,
     ) -> Any:
+        events = _told_once(self._node, name, overridable=options is not None)[1]
+        if on_matched is not None and _HAS_MATCHED:
+            events.matched = on_matched
         channel = Channel(self._node.resolve_topic_name(name), kind, holds)
 
         def hear(message: Any) -> None:
@@ -211,8 +248,32 @@ class Subscriptions:
             hear,
             copy(quality),  # rclpy writes overrides into what it is given, and other topics are made of it, too
             qos_overriding_options=options,
-            event_callbacks=_told_once(self._node, name, overridable=options is not None)[1],
+            event_callbacks=events,
         )
+
+
+def find_subscribers(node: Node, topics: Sequence[str]) -> dict[str, list[Subscriber]]:
+    """Subscriptions of topics, as far as DDS has told.
+
+    Args:
+        node: Node whose view of the graph is asked.
+        topics: Full names. They are not remapped, which rclpy's public method would do: a node whose `cmd_vel` is
+            renamed could not ask for the topic of that name.
+    """
+    found: dict[str, list[Subscriber]] = {}
+    with node.handle:
+        for topic in topics:
+            ends = rclpy_implementation.rclpy_get_subscriptions_info_by_topic(node.handle, topic, False)
+            found[topic] = [
+                Subscriber(
+                    UNKNOWN_NODE
+                    if end["node_name"] == _UNKNOWN
+                    else f"{end['node_namespace'].rstrip('/')}/{end['node_name']}",
+                    bytes(end["endpoint_gid"]).hex(),
+                )
+                for end in ends
+            ]
+    return found
 
 
 def _told_once(

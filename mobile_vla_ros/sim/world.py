@@ -18,6 +18,9 @@ from .textures import paint
 CAMERA_WIDTH, CAMERA_HEIGHT = 160, 120  # pixels
 CAMERA_HFOV = math.radians(90.0)
 CAMERA_FORWARD = 0.10  # m ahead of the robot's centre
+LIDAR_HEIGHT = 0.2  # m above the robot's centre on the floor, where everything in the room is at its widest or near it
+LIDAR_RAYS = 360  # a turn
+LIDAR_RANGE = (0.1, 10.0)  # m
 PHYSICS_PERIOD = 0.01  # s
 WALL_HEIGHT = 1.8  # m
 TOP_VIEW_HEIGHT = 12.0  # m above the floor: far, so that tall things lean little
@@ -69,6 +72,7 @@ class World:
         self._data = self._mujoco.MjData(self._model)
         self._renderer = OffscreenRenderer(self._model)
         self._robot = self._model.geom("robot").id
+        self._body = self._model.body("robot").id
         self._place()
 
     @property
@@ -131,6 +135,22 @@ class World:
         """
         geoms = self._renderer.geom_ids(self._data, "camera", CAMERA_WIDTH, CAMERA_HEIGHT, hidden_group=ROBOT_GROUP)
         return np.asarray(self._labels[geoms], dtype=np.uint8)  # -1, the background, is the last label: 0
+
+    def scan(self) -> NDArray[np.float32]:
+        """Ranges of a 2-D lidar on the robot, m, float32 (360,); inf where nothing is within its range.
+
+        The first ray points backwards (-pi in the robot's frame), the others follow counter-clockwise.
+        """
+        angles = self.pose.yaw + np.linspace(-math.pi, math.pi, LIDAR_RAYS, endpoint=False)
+        rays = np.stack([np.cos(angles), np.sin(angles), np.zeros(LIDAR_RAYS)], axis=1)
+        place = np.array([self.pose.x, self.pose.y, LIDAR_HEIGHT])
+        found, geoms = np.full(LIDAR_RAYS, -1.0), np.full(LIDAR_RAYS, -1, dtype=np.int32)
+        self._mujoco.mj_multiRay(
+            self._model, self._data, place, rays.ravel(), None, True, self._body, geoms, found, None, LIDAR_RAYS,
+            LIDAR_RANGE[1],
+        )  # fmt: skip
+        near, far = LIDAR_RANGE
+        return np.where((found < near) | (found > far), np.inf, found).astype(np.float32)
 
     def camera_info(self) -> CameraIntrinsics:
         """Intrinsics of the robot's camera."""

@@ -59,13 +59,28 @@ def test_good_packages() -> None:
 
 @pytest.mark.parametrize(
     ("name", "version"),
-    [("numpy", "1.21.5"), ("numpy", "3.0.0"), ("torch", "2.3.0"), ("transformers", "4.57.1"), ("pydantic", "1.10.2")],
+    [("numpy", "1.19.5"), ("numpy", "3.0.0"), ("torch", "2.3.0"), ("transformers", "4.57.1"), ("pydantic", "1.10.2")],
 )
 def test_a_version_that_does_not_work(name: str, version: str) -> None:
     bad = [finding for finding in check_packages(installed(**{name: version})) if finding.state is not State.OK]
     assert [(finding.check, finding.state) for finding in bad] == [(name, State.ERROR)]
     assert version in bad[0].found
     assert bad[0].advice
+
+
+def test_the_numpy_of_ubuntu_22_04_will_do() -> None:
+    assert states(check_packages(installed(numpy="1.21.5")))["numpy"] is State.OK
+
+
+@pytest.mark.parametrize("numpy", ["2.2.6", "1.19.5", None])
+def test_no_advice_breaks_the_opencv_of_apt(numpy: str | None) -> None:
+    path = "/usr/lib/python3/dist-packages/cv2/__init__.py"
+    broken = Package(None, "ImportError: numpy.core.multiarray failed to import", path=path)
+    found = check_packages(installed(numpy=numpy) | {"cv2": broken})
+    advice = {finding.check: finding.advice for finding in found if finding.state is State.ERROR}
+    assert set(advice) == ({"cv2"} if numpy == "2.2.6" else {"cv2", "numpy"})
+    assert all("numpy==1.26.4" in text and "opencv-python" not in text for text in advice.values())
+    assert all("numpy==1.26.4" not in finding.advice for finding in check_packages(installed(numpy=None)))
 
 
 def test_what_is_missing_is_an_error_only_where_it_is_needed() -> None:
@@ -89,7 +104,8 @@ def test_probing_survives_a_package_that_ends_the_process(tmp_path: Path, monkey
     names = ("says_its_version", "raises_at_import", "is_not_there", "crashes_at_import", "comes_after")
     found = probe(names)
     assert tuple(found) == names
-    assert found["says_its_version"] == Package("1.2")
+    assert found["says_its_version"] == Package("1.2", path=str(tmp_path / "says_its_version.py"))
+    assert found["raises_at_import"].path == str(tmp_path / "raises_at_import.py")
     assert found["raises_at_import"].error == "RuntimeError: no driver"
     assert found["is_not_there"].missing
     assert "exit code 11" in found["crashes_at_import"].error

@@ -19,10 +19,12 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
+from std_msgs.msg import String
 
 from mobile_vla_ros.bringup.domain import free_domain
 from mobile_vla_ros.cli.doctor import doctor
@@ -48,6 +50,7 @@ class FakeRobot:
         self._camera = self.node.create_publisher(Image, "camera/image_raw", best_effort)
         self._clock = self.node.create_publisher(Clock, "/clock", 1) if sim_time else None
         self.node.create_subscription(Twist, "cmd_vel", lambda _: None, 1)
+        self.node.declare_parameter("cmd_vel_timeout", 1.0)
         self._begin = time.monotonic()
         self.node.create_timer(0.05, self._publish)
         self._executor = SingleThreadedExecutor(context=context)
@@ -109,7 +112,7 @@ def call(*arguments: str) -> Result:
 
 
 def test_a_robot_is_seen_as_it_is(robot: FakeRobot) -> None:
-    seen = observe("/", ["camera/image_raw"], False, "cmd_vel", "emergency_stop", False, SECONDS)
+    seen = observe("/", ["camera/image_raw"], False, "cmd_vel", "emergency_stop", "instruction", False, SECONDS)
     (camera,) = seen.cameras
     assert camera.publishers == (Endpoint("/robot", IMAGE, False, False),)
     assert len(camera.frames) > 10
@@ -119,13 +122,31 @@ def test_a_robot_is_seen_as_it_is(robot: FakeRobot) -> None:
     assert {(frame.layout, frame.size, frame.problem) for frame in camera.frames} == {("rgb8, 80 x 60", 14400, "")}
     assert seen.command_listeners == (Endpoint("/robot", TWIST, True, False),)
     assert seen.command_publishers == ()
+    assert seen.timeouts == {"/robot": ("cmd_vel_timeout", 1.0)}
+    assert (seen.instruction, seen.speakers, seen.sentences) == ("/instruction", (), ())
     assert (seen.emergency_stop, seen.emergency_stop_publishers) == ("/emergency_stop", ())
     assert seen.clocks == 0
 
 
+def test_who_publishes_instructions_is_watched(robot: FakeRobot) -> None:
+    stays = robot.node.create_publisher(String, "instruction", 1)
+    goes: list[Publisher] = []
+
+    def come() -> None:
+        goes.append(robot.node.create_publisher(String, "instruction", 1))
+        stays.publish(String(data="go left"))
+
+    timers = [threading.Timer(2.5, come), threading.Timer(3.2, lambda: robot.node.destroy_publisher(goes[0]))]
+    for timer in timers:
+        timer.start()
+    seen = observe("/", [], False, "cmd_vel", "emergency_stop", "instruction", False, SECONDS)
+    assert sorted((one.came, one.went) for one in seen.speakers) == [(False, False), (True, True)]
+    assert seen.sentences == ("go left",)
+
+
 @pytest.mark.parametrize("robot", [True], indirect=True)
 def test_ages_are_counted_on_the_simulators_clock(robot: FakeRobot) -> None:
-    seen = observe("/", ["camera/image_raw"], False, "cmd_vel", "emergency_stop", True, SECONDS)
+    seen = observe("/", ["camera/image_raw"], False, "cmd_vel", "emergency_stop", "instruction", True, SECONDS)
     assert seen.clocks == 1
     assert 1000.0 < seen.now < 1000.0 + 600.0
     age = seen.cameras[0].frames[-1].age
@@ -145,6 +166,11 @@ def test_the_command_says_what_is_wrong_and_ends_with_1(robot: FakeRobot) -> Non
         "found": "rgb8, 80 x 60",
         "advice": "",
     }
+    assert (found["time-out of /robot"]["state"], found["time-out of /robot"]["found"]) == (
+        "warning",
+        "cmd_vel_timeout is 1 s",
+    )
+    assert "--keep-alive 2" in found["/instruction"]["advice"]
     assert done.exit_code == 1
 
 

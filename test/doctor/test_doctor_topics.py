@@ -16,10 +16,12 @@ from mobile_vla_ros.doctor.topics import (
     Camera,
     Endpoint,
     Frame,
+    Speaker,
     check_camera,
     check_clock,
     check_command,
     check_emergency_stop,
+    check_instruction,
 )
 
 TOPIC = "/camera/image_raw"
@@ -117,6 +119,28 @@ def test_the_emergency_stop(publishers: tuple[Endpoint, ...], state: State) -> N
     finding = check_emergency_stop("/emergency_stop", publishers)
     assert finding.state is state
     assert bool(finding.advice) == (state is not State.OK)
+
+
+PANEL, ONCE = Speaker("/panel", False, False), Speaker("/_ros2cli_7", True, True)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "sentences", "state", "found"),
+    [
+        ((), (), State.OK, "nobody publishes it now"),
+        ((PANEL,), ("go left",), State.OK, "published by /panel"),
+        ((Speaker("/panel", False, True),), (), State.OK, "nobody publishes it now"),
+        ((PANEL,), ("go left", "go right"), State.OK, "published by /panel"),
+        ((PANEL,), ("go left", "go left"), State.WARNING, "'go left' came 2 times"),
+        ((PANEL, ONCE), (), State.WARNING, "/_ros2cli_7 came and went, and no message arrived"),
+        ((PANEL, ONCE), ("go left",), State.WARNING, "/_ros2cli_7 came and went"),
+    ],
+)
+def test_instructions(speakers: tuple[Speaker, ...], sentences: tuple[str, ...], state: State, found: str) -> None:
+    finding = check_instruction("/r1/instruction", speakers, sentences)
+    assert (finding.state, finding.found) == (state, found)
+    command = "ros2 topic pub --once --keep-alive 2 /r1/instruction std_msgs/msg/String \"{data: 'go to the red box'}\""
+    assert command in finding.advice
 
 
 def test_the_clock() -> None:

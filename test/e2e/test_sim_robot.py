@@ -13,7 +13,7 @@ from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, LaserScan
 
 from mobile_vla_ros.images import to_rgb
 from mobile_vla_ros.stamps import seconds
@@ -27,6 +27,8 @@ class Listener:
         self.images: list[Image] = []
         self.infos: list[CameraInfo] = []
         self.clocks: list[tuple[float, float]] = []  # s monotonic, s simulated
+        self.scans: list[LaserScan] = []
+        bench.node.create_subscription(LaserScan, "scan", self.scans.append, qos_profile_sensor_data)
         bench.node.create_subscription(Odometry, "odom", self.odometry.append, 100)
         bench.node.create_subscription(Image, "camera/image_raw", self.images.append, qos_profile_sensor_data)
         bench.node.create_subscription(CameraInfo, "camera/camera_info", self.infos.append, 10)
@@ -69,7 +71,11 @@ def test_it_has_a_camera_moves_as_told_and_stops_when_commands_cease(bench: Benc
 
     (wall_begin, begin), (wall_end, end) = robot.clocks[0], robot.clocks[-1]
     assert 0.0 < end - begin <= 0.5 * (wall_end - wall_begin) + 0.2  # never faster than asked for
-    for messages, period in ((robot.images, 0.1), (robot.odometry, 0.05)):
+    scan = robot.scans[-1]
+    assert (scan.header.frame_id, len(scan.ranges)) == ("laser", 360)
+    assert scan.angle_min + 359 * scan.angle_increment == pytest.approx(scan.angle_max, abs=1e-4)
+    assert scan.range_min <= min(scan.ranges) < 5.0
+    for messages, period in ((robot.images, 0.1), (robot.odometry, 0.05), (robot.scans, 0.1)):
         stamps = [seconds(message.header.stamp) for message in messages]
         steps = [(b - a) / period for a, b in itertools.pairwise(stamps)]
         assert all(step == pytest.approx(round(step), abs=1e-3) and step > 0.5 for step in steps)

@@ -13,6 +13,7 @@ pytest.importorskip("rclpy")
 from bench import Bench
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry
+from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import get_rmw_implementation_identifier as rmw
 from std_msgs.msg import String
@@ -170,6 +171,31 @@ def test_qualities_of_service_that_do_not_fit_are_named_once(bench: Bench) -> No
     bench.node.create_publisher(String, "instruction", lossy)
     time.sleep(1.0)
     assert node.output.count(error) == 1
+
+
+def test_a_publisher_of_instruction_that_comes_and_goes_unheard_is_named(bench: Bench) -> None:
+    """As `ros2 topic pub --once` does on a busy machine."""
+    node = bench.start(NODE)
+    bench.until_status("disarmed")
+    bench.instruct("drive")
+    warning = "a publisher of instruction came and went without a message: ros2 topic pub --once needs --keep-alive 2"
+
+    def publish(text: str) -> None:
+        publisher = bench.node.create_publisher(String, "instruction", 1)
+        bench.until(lambda: publisher.get_subscription_count() > 0)
+        if text:
+            publisher.publish(String(data=text))
+            assert publisher.wait_for_all_acked(Duration(seconds=5.0))
+        time.sleep(0.2)  # the node, too, has to have discovered it
+        bench.node.destroy_publisher(publisher)
+        time.sleep(1.0)
+
+    publish("turn")
+    assert warning not in node.output
+    publish("")
+    bench.until(lambda: warning in node.output)
+    time.sleep(1.0)
+    assert node.output.count(warning) == 1
 
 
 def test_a_silent_odometry_stops_the_robot(bench: Bench) -> None:

@@ -53,6 +53,8 @@ CHOSEN = (
     "JPEG that declares 20000 x 20000",
     "emergency_stop silent",
     "plan used up",
+    "who takes the commands on ends",
+    "who takes the commands on is killed and restarted",
 )
 
 

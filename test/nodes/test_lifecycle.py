@@ -14,6 +14,7 @@ pytest.importorskip("rclpy")
 
 import rclpy
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle.node import TransitionCallbackReturn
 from rclpy.node import Node
@@ -60,6 +61,8 @@ def opener() -> Opener:
 def node(opener: Opener, alone: None) -> Iterator[PolicyNode]:
     rclpy.init(args=["--ros-args", "-p", "autostart:=false"])
     node = PolicyNode(opener)
+    base = node.create_subscription(Twist, "cmd_vel", lambda _: None, 1)  # nobody arms a robot that has no base
+    node.base = base  # type: ignore[attr-defined]
     yield node
     opener.gate.set()
     assert node.close()
@@ -235,6 +238,99 @@ def test_arming_on_activation_that_is_refused_is_said(
     drive = activated(node)
     assert not drive.controller.arming.armed
     assert "not armed on activation: emergency stop (by request): reset it first" in capfd.readouterr().err
+
+
+def status(node: PolicyNode) -> tuple[str, str]:
+    """State and reason of a command of now."""
+    drive = node._drive
+    assert drive is not None
+    command = drive.controller.command(drive._now(), time.monotonic())
+    return command.state.value, command.reason
+
+
+def test_the_reason_why_it_is_not_armed_is_of_this_activation(node: PolicyNode) -> None:
+    for _ in range(2):
+        activated(node)
+        assert status(node) == ("disarmed", "not armed yet")
+        assert node._arm() is None
+        assert node.trigger_deactivate() is SUCCESS
+        assert node.trigger_cleanup() is SUCCESS
+
+
+def look(node: PolicyNode) -> None:
+    node._while_active(node._look)
+
+
+def test_a_robot_that_nobody_hears_is_not_armed_and_one_that_loses_its_base_is_disarmed(
+    node: PolicyNode, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drive = activated(node)
+    node.destroy_subscription(node.base)
+    assert node._arm() == "nobody subscribes to /cmd_vel"
+    drive.tick()
+    assert status(node) == ("disarmed", "nobody subscribes to /cmd_vel")
+    base = node.create_subscription(Twist, "cmd_vel", lambda _: None, 1)
+    assert node._arm() is None
+    look(node)
+    assert node._arming.armed
+    drive.on_instruction(String(data="go"))
+    node.destroy_subscription(base)
+    look(node)
+    assert status(node) == ("disarmed", "nobody subscribes to /cmd_vel any more: /policy_node has gone")
+    assert "disarmed: nobody subscribes to /cmd_vel any more" in capfd.readouterr().err
+    node.create_subscription(Twist, "cmd_vel", lambda _: None, 1)
+    look(node)
+    assert not node._arming.armed
+    assert drive.controller.instruction == "go"
+    assert node._arm() is None
+
+
+def test_topics_behind_the_node_are_not_those_that_it_calls_by_the_same_name(opener: Opener, alone: None) -> None:
+    arguments = ("-r", "cmd_vel:=cmd_vel_vla", "-p", "command_topics:=cmd_vel", "-p", "autostart:=false")
+    rclpy.init(args=["--ros-args", *arguments])
+    node = PolicyNode(opener)
+    try:
+        activated(node)
+        assert node._arm() == "nobody subscribes to /cmd_vel_vla, /cmd_vel"
+        # Their cmd_vel is not renamed.
+        others = [rclpy.create_node(f"listener{number}", use_global_arguments=False) for number in range(2)]
+        others[0].create_subscription(Twist, "/cmd_vel_vla", lambda _: None, 1)
+        assert node._arm() == "nobody subscribes to /cmd_vel"
+        others[1].create_subscription(Twist, "/cmd_vel", lambda _: None, 1)
+        assert node._arm() is None
+        assert node._subscribers.nodes == {"/cmd_vel_vla": "/listener0", "/cmd_vel": "/listener1"}
+    finally:
+        assert node.close()
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+def test_arming_on_activation_waits_for_a_base(node: PolicyNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node._settings, "arm_on_activate", True)
+    node.destroy_subscription(node.base)
+    activated(node)
+    look(node)
+    assert not node._arming.armed
+    base = node.create_subscription(Twist, "cmd_vel", lambda _: None, 1)
+    look(node)
+    assert node._arming.armed
+    node.destroy_subscription(base)
+    look(node)
+    node.create_subscription(Twist, "cmd_vel", lambda _: None, 1)
+    look(node)
+    assert not node._arming.armed  # it was armed on activation, and is not again
+
+
+@pytest.mark.parametrize("order", ["_disarm", "_stop"])
+def test_a_person_ends_the_wait_for_a_base(node: PolicyNode, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+    monkeypatch.setattr(node._settings, "arm_on_activate", True)
+    node.destroy_subscription(node.base)
+    activated(node)
+    getattr(node, order)()
+    node._arming.reset()
+    node.create_subscription(Twist, "cmd_vel", lambda _: None, 1)
+    look(node)
+    assert not node._arming.armed
 
 
 def test_odometry_of_absurd_numbers_is_no_reason_to_end(node: PolicyNode) -> None:

@@ -92,6 +92,7 @@ def test_the_shipped_file_is_accepted_and_says_the_defaults() -> None:
         "qos_overrides./instruction.subscription.durability:=transient_local",
         "qos_overrides./emergency_stop.subscription.durability:=transient_local",
         "emergency_stop_timeout:=0.3",
+        "command_topics:=cmd_vel_mux /r1/cmd_vel",
     ],
 )
 def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> None:
@@ -116,6 +117,7 @@ def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> Non
         ("black_box_folder:=trips", "parameter black_box_folder is 'trips': expected an absolute path"),
         ("stop_words_file:=stop.yaml", "parameter stop_words_file is 'stop.yaml': expected an absolute path"),
         ("stop_words_file:=/nowhere/stop.yaml", "parameter stop_words_file: /nowhere/stop.yaml: not readable"),
+        ("command_topics:=cmd_vel//mux", "parameter command_topics is 'cmd_vel//mux': expected names of topics: "),
         ("black_box_megabytes:=0", "black_box_megabytes out of range"),
         (
             "qos_overrides./camera/picture.subscription.reliability:=reliable",

@@ -202,11 +202,15 @@ def test_with_safety_commands_reach_the_base_by_the_chain_alone(
     assert node.topic("cmd_vel") == inputs["cmd_vel_vla"]
     assert mux.topic("cmd_vel_out") == smoother.topic("cmd_vel")
     last, out = smoother, smoother.topic("cmd_vel_smoothed")
+    between = [mux.topic("cmd_vel_out"), out]
     if monitor:
         last = started["collision_monitor"]
         assert last.topic(last.parameters["cmd_vel_in_topic"]) == out
         out = last.topic(last.parameters["cmd_vel_out_topic"])
+        between.append(out)
     assert out == f"{'/' if namespace else ''}{namespace}/{cmd_vel}"
+    # Not remapped: what the node itself calls cmd_vel is the mux's input.
+    assert [f"{node.namespace}/{topic}" for topic in node.parameters["command_topics"].split()] == between
     assert node.topic("emergency_stop") == mux.topic(mux.parameters["locks"]["emergency_stop"]["topic"]) == "/stop"
     managed = ["velocity_smoother", *(["collision_monitor"] if monitor else [])]
     assert started["lifecycle_manager"].parameters["node_names"] == managed

@@ -17,6 +17,9 @@ if shutil.which("ros2") is None:
     pytest.skip("no command ros2 on the PATH", allow_module_level=True)
 
 from ament_index_python import PackageNotFoundError, get_package_prefix
+from geometry_msgs.msg import Twist
+
+from mobile_vla_ros.own_node import OwnNode
 
 try:
     get_package_prefix("mobile_vla_ros")
@@ -120,13 +123,17 @@ def test_a_whole_round(launch: Callable[..., subprocess.Popen[bytes]]) -> None:
     assert "read-only" in set_parameter("device", "cuda")
 
     change("activate")
-    assert call("arm") == (True, "")
+    assert call("arm") == (False, "nobody subscribes to /r1/cmd_vel")
+    base = OwnNode("base", 97)
+    base.ros.create_subscription(Twist, "/r1/cmd_vel", lambda _: None, 1)
+    until(lambda: call("arm") == (True, ""))
     assert "only while the robot is disarmed and stands" in set_parameter("camera_timeout", "0.3")
     assert call("disarm") == (True, "")
     assert call("stop") == (True, "")
     assert call("arm") == (False, "emergency stop (by request): reset it first")
     assert call("reset") == (True, "")
 
+    base.close()
     change("deactivate")
     change("cleanup")
     assert state("unconfigured")

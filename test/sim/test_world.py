@@ -13,7 +13,7 @@ import pytest
 
 from mobile_vla_ros.sim.base import ROBOT_RADIUS, Pose2D, Velocity
 from mobile_vla_ros.sim.scene import CameraMount, Scene, SceneObject, sample_scene
-from mobile_vla_ros.sim.world import CAMERA_FORWARD, FLOOR_LABEL, WALL_LABEL, World
+from mobile_vla_ros.sim.world import CAMERA_FORWARD, FLOOR_LABEL, LIDAR_HEIGHT, LIDAR_RAYS, WALL_LABEL, World
 
 PITCH, HEIGHT = math.radians(8.0), 0.3
 AHEAD = 1.5  # m from the robot's centre to the object
@@ -49,6 +49,32 @@ def row_of(world: World, forward: float, up: float) -> float:
     above = up - HEIGHT
     depth = forward * math.cos(PITCH) - above * math.sin(PITCH)
     return camera.cy - camera.fy * (above * math.cos(PITCH) + forward * math.sin(PITCH)) / depth
+
+
+def test_a_scan_shows_what_is_around_the_robot(world: World) -> None:
+    scan = world.scan()
+    assert (scan.dtype, scan.shape) == (np.dtype(np.float32), (LIDAR_RAYS,))
+    thing = world.scene.objects[0]
+    level = LIDAR_HEIGHT / thing.height
+    half = {
+        "box": thing.radius / math.sqrt(2.0),
+        "ball": math.sqrt((thing.height / 2.0) ** 2 - (thing.height / 2.0 - LIDAR_HEIGHT) ** 2),
+        "cone": thing.radius * (1.0 - level),
+        "cylinder": thing.radius,
+    }[thing.shape]
+    ahead, left, behind, right = (float(scan[number]) for number in (180, 270, 0, 90))
+    assert ahead == pytest.approx(AHEAD - half, abs=0.01)
+    assert (left, behind, right) == pytest.approx((2.0, 2.5, 2.0), abs=1e-3)
+    world.move_robot(Pose2D(0.5, 0.25, math.pi / 2))
+    turned = world.scan()
+    assert (float(turned[180]), float(turned[270]), float(turned[0])) == pytest.approx((1.75, 3.0, 2.25), abs=1e-3)
+
+
+def test_what_is_beyond_the_range_of_the_scanner_is_infinitely_far() -> None:
+    with closing(World(dataclasses.replace(room(), size=(30.0, 4.0)))) as wide:
+        scan = wide.scan()
+    assert scan[180] == scan[0] == math.inf
+    assert float(scan[270]) == pytest.approx(2.0, abs=1e-3)
 
 
 def test_pictures_have_the_promised_form(world: World) -> None:
