@@ -9,7 +9,7 @@ from .bench import ACTIVATE, CLEANUP, DEACTIVATE, INSTRUCTION, SHUTDOWN, Bench
 from .fault import Fault, GoesOn, Injected
 from .judge import Expected
 from .policy import SPEED
-from .promises import LONGEST_RAMP, RAMP, T
+from .promises import RAMP, T
 
 MAX_WAIT = 20.0  # s for a second node to give up
 TOO_LONG = "drive on and on " * 64
@@ -139,7 +139,7 @@ ORDERS = (
         "disarmed while it speeds up",
         _disarm_while_it_speeds_up,
         RAMPS,
-        T + LONGEST_RAMP,
+        T + RAMP,
         GoesOn.ARM,
         "disarmed by request",
         watch=1.5,

@@ -187,12 +187,13 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             self.refuse_second_instance(self._created)
             self._black_box = self._open_black_box()
             with self._lock:
+                self._settings.declare_limits(Limits.of(config.action.limits))
                 controller = DriveController(
-                    self._settings.declare_limits(Limits.of(config.action.limits)),
-                    self._settings.config(config.dt),
+                    *self._settings.motion(config.dt),
                     ActionRange.of(config.action.continuous),
                     self._arming,
                     cameras,
+                    self._settings.braking,
                 )
                 refuse_unknown(self)
                 self._overlay = LiveOverlay(
@@ -336,7 +337,11 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             if self._timer is None or drive is None:
                 return f"the node is {self._doing}, expected active"
             if not drive.controller.may_move:
-                drive.controller.configure(self._settings.limits(), self._settings.config(drive.dt))
+                try:
+                    motion = self._settings.motion(drive.dt)
+                except StartError as error:
+                    return str(error)
+                drive.controller.configure(*motion, self._settings.braking)
             return drive.arm()
 
     def _disarm(self) -> str | None:
