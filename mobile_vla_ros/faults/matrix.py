@@ -17,6 +17,7 @@ MATRIX: tuple[Fault, ...] = (
     *of_process.ENDS,
     *of_inputs.OTHERS,
     *of_policy.PATIENT,
+    *of_orders.GENTLE,
 )
 
 
