@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .control import Limits
+from .control import BaseLimits, Limits
 
 if TYPE_CHECKING:
     from mobile_vla_models import VLAPolicy
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def base_limits(config: PolicyConfig) -> Limits:
-    """Limits of the base that the policy was made for.
+    """Limits of the base that the policy was made for, within those of any wheeled base of common size.
 
     Raises:
         ValueError: the policy commands something else than linear_x (m/s), angular_z (rad/s) and stop, has no limits,
@@ -31,7 +31,7 @@ def base_limits(config: PolicyConfig) -> Limits:
     if config.state:
         names = [dimension.name for dimension in config.state]
         raise ValueError(f"the policy takes the state {names}: pictures are all there is")
-    return Limits.of(action.limits)
+    return Limits.of(action.limits).within(BaseLimits())
 
 
 def load_for_base(directory: Path, engine: str = "torch", device: str = "cpu", threads: int | None = None) -> VLAPolicy:

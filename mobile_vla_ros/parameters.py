@@ -8,7 +8,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from .images import ENCODINGS, MAX_SIZE, ImageRules
-from .robot_node import StartError
+from .robot_node import KINDS, StartError
 
 QOS = "qos_overrides."  # what the parameters of QoS overrides begin with; rclpy declares them with their topic
 Value = TypeVar("Value", bool, int, float, str)
@@ -29,15 +29,15 @@ def declare(
     Args:
         node: whose parameter.
         name: of the parameter.
-        default: also fixes the type.
+        default: also fixes the type; where that is a float, an integer will do.
         description: for `ros2 param describe`; with the unit.
         between: range of a number, ends included.
         choices: the allowed texts; empty: any.
         changeable: while the node runs; else it is read-only.
 
     Raises:
-        rclpy.exceptions.ParameterException: wrong type or out of range; the message names the parameter.
-        StartError: none of `choices`.
+        rclpy.exceptions.ParameterException: out of range; the message names the parameter.
+        StartError: Wrong type, or none of `choices`.
     """
     descriptor = ParameterDescriptor(description=description, read_only=not changeable)
     if choices:
@@ -47,7 +47,13 @@ def declare(
     elif between is not None:
         whole = IntegerRange(from_value=int(between[0]), to_value=int(between[1]), step=1)
         descriptor.integer_range = [whole]
-    value: Value = node.declare_parameter(name, default, descriptor).value
+    given = node._parameter_overrides.get(name)  # rclpy has no public way to ask
+    start = default if given is None else given.value
+    if isinstance(default, float) and type(start) is int:
+        start = float(start)
+    if type(start) is not type(default):
+        raise StartError(f"parameter {name} is {start!r}: expected {KINDS[type(default)]}")
+    value: Value = node.declare_parameter(name, start, descriptor, ignore_override=True).value
     if choices and value not in choices:
         raise StartError(f"parameter {name} is {value!r}: expected one of {', '.join(choices)}")
     return value

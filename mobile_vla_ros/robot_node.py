@@ -13,16 +13,19 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import rclpy
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import CallbackGroup
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 from .executor import RobotExecutor
 
+KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 DISCOVERY_TIME = 3.0  # s within which nodes of two machines nearly always find each other
 
 
@@ -41,6 +44,24 @@ class RobotNode(Node, ABC):
     slow: CallbackGroup | None = None
     failed = False
     _claim: socket.socket | None = None
+
+    def set_parameters(self, parameter_list: list[Parameter[Any]]) -> list[SetParametersResult]:
+        """As of rclpy, but an integer will do for a number."""
+        return [self.set_parameters_atomically([parameter]) for parameter in parameter_list]
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter[Any]]) -> SetParametersResult:
+        """As of rclpy, but an integer will do for a number; another wrong type is refused by name, value and type."""
+        given = []
+        for parameter in parameter_list:
+            now = self.get_parameter(parameter.name).value if self.has_parameter(parameter.name) else parameter.value
+            if isinstance(now, float) and type(parameter.value) is int:
+                parameter = Parameter(parameter.name, value=float(parameter.value))
+            if type(now) in KINDS and type(parameter.value) is not type(now):
+                expected = KINDS[type(now)]
+                reason = f"parameter {parameter.name} is {parameter.value!r}: expected {expected}"
+                return SetParametersResult(successful=False, reason=reason)
+            given.append(parameter)
+        return super().set_parameters_atomically(given)
 
     @abstractmethod
     def close(self) -> bool:

@@ -32,6 +32,8 @@ PARAMETERS = {
     "arm_on_activate": "true",
     "policy_timeout": 10.0,
     "plan_timeout": 10.0,
+    "max_blind_distance": 100.0,
+    "max_blind_angle": 100.0,
     "stop_threshold": 1.0,
 }
 

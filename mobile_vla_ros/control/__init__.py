@@ -3,7 +3,7 @@
 from .arming import Arming
 from .configuration import ControllerConfig
 from .controller import Command, DriveController, DriveState
-from .limits import Limits
+from .limits import BaseLimits, Braking, Limits
 from .odometry import StampedPose
 from .plan import ActionPlan, ActionRange
 from .stepper import PolicyStepper
@@ -12,6 +12,8 @@ __all__ = [
     "ActionPlan",
     "ActionRange",
     "Arming",
+    "BaseLimits",
+    "Braking",
     "Command",
     "ControllerConfig",
     "DriveController",

@@ -17,12 +17,12 @@ class _Camera:
 
     def __init__(self, name: str, config: ControllerConfig) -> None:
         self.name = name  # for people
-        self.frozen = FrozenCamera(config.frozen_timeout, name)
+        self.frozen = FrozenCamera(config.frozen_timeout, _most(config), name)
 
     def configure(self, config: ControllerConfig, limits: Limits) -> None:
         self.watchdog = Watchdog(config.camera_timeout)
         self.stamps = StampCheck(config.camera_timeout, config.future_tolerance)
-        self.frozen.timeout, self.frozen.moving = config.frozen_timeout, moving(limits)
+        self.frozen.timeout, self.frozen.most, self.frozen.moving = config.frozen_timeout, _most(config), moving(limits)
         self.bad_frame = ""
 
 
@@ -107,3 +107,7 @@ class Cameras:
         if silence is None:
             return ""
         return f"cameras: no frames of {', '.join(self._cameras)} that belong together for {silence:.2f} s"
+
+
+def _most(config: ControllerConfig) -> tuple[float, float]:
+    return config.max_blind_distance, config.max_blind_angle

@@ -35,6 +35,8 @@ class ControllerConfig:
         policy_timeout: s that the policy may work on a frame before the command is zero.
         plan_timeout: s after its stamp from which on a plan is not followed (the robot slows down to zero).
         frozen_timeout: s that the robot may drive on while the camera's picture does not change.
+        max_blind_distance: m that the robot may go after its last good information; see `blind`.
+        max_blind_angle: rad that the robot may turn by after its last good information.
         odometry_timeout: s without odometry from which on the command is zero; 0: odometry is not used.
         blend_time: s over which a new plan takes over from the one before.
         stop_threshold: probability from which on a plan says that the task is done.
@@ -55,8 +57,10 @@ class ControllerConfig:
     control_hz: float = 20.0
     camera_timeout: float = 0.3
     policy_timeout: float = 0.3
-    plan_timeout: float = 0.8
-    frozen_timeout: float = 1.0
+    plan_timeout: float = 0.65
+    frozen_timeout: float = 0.9
+    max_blind_distance: float = 0.5
+    max_blind_angle: float = 1.571
     odometry_timeout: float = 0.0
     blend_time: float = 0.1
     stop_threshold: float = 0.5

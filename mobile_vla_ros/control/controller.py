@@ -15,7 +15,7 @@ from .configuration import ControllerConfig
 from .done import DoneDetector
 from .follower import PlanFollower
 from .gate import FrameGate
-from .limits import REST, Limits, VelocityLimiter
+from .limits import Braking, Limits, VelocityLimiter
 from .odometry import PoseHistory, StampedPose
 from .plan import ActionPlan, ActionRange
 from .repetition import Repetition
@@ -67,7 +67,7 @@ class DriveController:
     once, without a ramp, and drop the plan; the robot moves again with a plan from a frame stamped after the fault. A
     failed policy is different: it stays stopped until an instruction is sent anew. An emergency stop latches, and ends
     the instruction with it; so does the silence of its topic, where that has to be heard. A plan that has ended, a
-    finished task, a change of instruction and disarming are no faults: the robot slows down within its limits.
+    finished task, a change of instruction and disarming are no faults: the robot brakes, within limits of their own.
 
     Not thread-safe: only one thread at a time may call it.
 
@@ -78,6 +78,7 @@ class DriveController:
         arming: permission to move, where it has to outlive this controller; None: one of its own, disarmed.
         cameras: names of those whose frames the policy takes.
         stop_sentences: Sentences that mean stop; None: none does.
+        braking: Limits of every ramp to rest; None: those of `BaseLimits()`.
 
     Attributes:
         arming: permission to move; to be changed through this class.
@@ -94,6 +95,7 @@ class DriveController:
         arming: Arming | None = None,
         cameras: Sequence[str] = ("camera",),
         stop_sentences: StopSentences | None = None,
+        braking: Braking | None = None,
     ) -> None:
         self._range, self._names = action_range, tuple(cameras)
         self._cameras = Cameras(self._names, config, limits)
@@ -112,10 +114,10 @@ class DriveController:
         self._failure = ""  # of the policy; empty: none
         self._pause = ""  # why there is no plan; empty: none came yet
         self._last_tick: float | None = None  # steady, s
-        self._limiter = VelocityLimiter(limits)
-        self.configure(limits, config)
+        self._limiter = VelocityLimiter(limits, braking)
+        self.configure(limits, config, braking)
 
-    def configure(self, limits: Limits, config: ControllerConfig) -> None:
+    def configure(self, limits: Limits, config: ControllerConfig, braking: Braking | None = None) -> None:
         """Take other limits, times and thresholds; what waits for something begins anew; a frozen picture does not.
 
         Raises:
@@ -124,7 +126,7 @@ class DriveController:
         if self.may_move:
             raise RuntimeError("limits, times and thresholds change only while the robot is disarmed and stands")
         self._config = config
-        self._limiter = VelocityLimiter(limits)
+        self._limiter = VelocityLimiter(limits, braking)
         self._gate = FrameGate(config.dt)
         self._clock = ClockGuard(config.clock_tolerance)
         self._cameras.configure(config, limits)
@@ -375,7 +377,9 @@ class DriveController:
         if target is None and self._follower.plan is not None:
             self._drop_plan(f"the plan is used up ({now - self._follower.plan.stamp:.2f} s old)")
         tick = min(gap, 2.0 / self._config.control_hz)
-        velocity = self._limiter.towards(target or REST, tick) if tick > 0.0 else self._limiter.velocity
+        velocity = self._limiter.velocity
+        if tick > 0.0:
+            velocity = self._limiter.brake(tick) if target is None else self._limiter.towards(target, tick)
         self._cameras.move(velocity, tick)
         return Command(*velocity, *self._moving())
 

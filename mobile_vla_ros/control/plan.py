@@ -10,6 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_DT = 5.0  # s between two rows of a plan
+MOST_ROWS = 1000  # of a plan
+LONGEST_PLAN = 60.0  # s
+
 
 @dataclass(frozen=True)
 class ActionRange:
@@ -95,13 +99,20 @@ class ActionPlan:
         return None if row is None else _interpolated(self.stop, row)
 
     def defect(self, action_range: ActionRange) -> str | None:
-        """What makes it unfit for use (not finite, wrong shape, no probability, out of range); None if nothing."""
-        if not (math.isfinite(self.stamp) and math.isfinite(self.dt) and self.dt > 0.0):
-            return f"stamp {self.stamp} s, dt {self.dt} s: expected finite, dt above 0"
+        """What makes it unfit: not finite, wrong shape, too long, no probability, out of range; None: nothing."""
+        if not (math.isfinite(self.stamp) and 0.0 < self.dt <= MOST_DT):
+            return (
+                f"stamp {self.stamp} s, dt {self.dt} s: expected a finite stamp, dt above 0 and at most {MOST_DT:g} s"
+            )
         if self.velocity.ndim != 2 or self.velocity.shape[1] != 2 or len(self.velocity) == 0:
             return f"velocity has shape {self.velocity.shape}: expected (n, 2)"
         if self.stop.shape != (len(self.velocity),):
             return f"stop has shape {self.stop.shape}: expected ({len(self.velocity)},)"
+        if len(self.velocity) > MOST_ROWS or (len(self.velocity) - 1) * self.dt > LONGEST_PLAN:
+            return (
+                f"{len(self.velocity)} rows, {self.dt:g} s apart: expected at most {MOST_ROWS} rows and "
+                f"{LONGEST_PLAN:g} s"
+            )
         if not np.isfinite(self.velocity).all():
             return "velocity is not finite"
         if not ((self.stop >= 0.0) & (self.stop <= 1.0)).all():

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..control import DriveState, Limits
+from ..control import BaseLimits, DriveState, Limits
 from ..faults.bounds import CLOCK_SLACK, Command
 from ..sim.pilot import CONTROL_HZ
 
@@ -76,7 +76,8 @@ def look_at_steps(
         planned: stamps of the commands with which a new plan took over, as `~/provenance` says.
         limits: of the motion.
     """
-    accelerations = (limits.linear_acceleration, limits.angular_acceleration)
+    accelerations, braking = (limits.linear_acceleration, limits.angular_acceleration), BaseLimits().braking(limits)
+    decelerations = (braking.linear_deceleration, braking.angular_deceleration)
     largest_v, largest_w = Step(), Step()
     short = lacking = held_up = 0.0  # s; the last: how much later than CLOCK_SLACK the command may have been stamped
     beyond: list[str] = []
@@ -84,7 +85,12 @@ def look_at_steps(
     for before, after in pairwise(commands):
         elapsed = after.sent - before.sent
         changes = (abs(after.linear_x - before.linear_x), abs(after.angular_z - before.angular_z))
-        needed = max(change / limit for change, limit in zip(changes, accelerations, strict=True))
+        values = ((before.linear_x, after.linear_x), (before.angular_z, after.angular_z))
+        rates = [
+            max(speeding_up, slowing_down) if one * other >= 0.0 and abs(other) < abs(one) else speeding_up
+            for (one, other), speeding_up, slowing_down in zip(values, accelerations, decelerations, strict=True)
+        ]
+        needed = max(change / rate for change, rate in zip(changes, rates, strict=True))
         held_up = min(max(elapsed - PERIOD, 0.0) + (held_up if elapsed < PERIOD / 2.0 else 0.0), _MOST_LATE)
         lacking = max(lacking + needed - elapsed, -held_up)
         why = _stop_said(said, after.received) if after.is_zero and lacking > _AT_ONCE else ""

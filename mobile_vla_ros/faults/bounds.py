@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..control import Limits
+from ..control import Braking, Limits
 
 CLOCK_SLACK = 0.03  # s between the moment a command is computed for and the one it is stamped with, on a busy machine
 _JUMP = 0.25  # s by which stamps may tell another time than arrivals do: more is a clock that jumped
@@ -42,11 +42,14 @@ class Rules:
 
     Attributes:
         limits: of the motion.
+        braking: Limits of ramps to rest. Which commands are of one is not known: every step that slows down may be, and
+            so may end at once what made the robot faster before.
         period: s between two commands of the control loop; one step of a ramp takes two at most.
         slack: s by which the time between two commands is uncertain. Only what no time within it explains is a breach.
     """
 
     limits: Limits
+    braking: Braking
     period: float
     slack: float = CLOCK_SLACK
 
@@ -62,14 +65,12 @@ def breaches(commands: Sequence[Command], rules: Rules, abrupt: bool) -> Iterato
     limits = rules.limits
     for command in commands:
         yield from _of_speed(command, limits)
-    axes = (
-        ("linear_x", limits.linear_acceleration, limits.linear_jerk, [c.linear_x for c in commands]),
-        ("angular_z", limits.angular_acceleration, limits.angular_jerk, [c.angular_z for c in commands]),
-    )
-    steps = _steps(commands, rules)
-    for name, acceleration, jerk, values in axes:
-        last: tuple[float, float] | None = None  # range of the acceleration of the step before
-        for number, step in enumerate(steps):
+    for name, rates, values in (
+        ("linear_x", _linear(rules), [c.linear_x for c in commands]),
+        ("angular_z", _angular(rules), [c.angular_z for c in commands]),
+    ):
+        last: Span | None = None  # of the step before
+        for number, step in enumerate(_steps(commands, rules)):
             before, after = values[number], values[number + 1]
             at_once = abrupt and commands[number + 1].is_zero
             if at_once or not (math.isfinite(before) and math.isfinite(after)):
@@ -77,13 +78,60 @@ def breaches(commands: Sequence[Command], rules: Rules, abrupt: bool) -> Iterato
                 continue
             now = _range(after - before, step, rules)
             where = f"{name} {before:.3f} to {after:.3f} within at most {step[1]:.3f} s"
-            if min(abs(now[0]), abs(now[1])) > acceleration + _ROUNDING and now[0] * now[1] > 0.0:
-                yield f"{where}: beyond {acceleration:g} per s"
+            if max(now[0], -now[1]) > rates.most(before, after, now, last) + _ROUNDING:
+                yield f"{where}: beyond {rates.acceleration:g} per s"
             if last is not None:
-                change = max(now[0] - last[1], last[0] - now[1], 0.0)
-                if change > jerk * step[1] * (1.0 + 1e-3) + _ROUNDING:
+                jerk = rates.most_jerk(before, after, last)
+                if _turned(before, after, now, last) > jerk * step[1] * (1.0 + 1e-3) + _ROUNDING:
                     yield f"{where}: beyond a jerk of {jerk:g}"
             last = now
+
+
+Span = tuple[float, float]  # least and greatest acceleration that a step may have meant
+
+
+@dataclass(frozen=True)
+class _Rates:
+    """What one axis may do: following a plan, and braking."""
+
+    acceleration: float
+    jerk: float
+    deceleration: float
+    braking_jerk: float
+
+    def most(self, before: float, after: float, now: Span, last: Span | None) -> float:
+        """Greatest acceleration of a step; braking that ends may go on for a moment when a plan comes."""
+        ends = last is not None and max(now[0], -now[1]) <= max(abs(last[0]), abs(last[1])) and now[0] * last[0] > 0.0
+        return max(self.acceleration, self.deceleration) if _slows(before, after) or ends else self.acceleration
+
+    def most_jerk(self, before: float, after: float, last: Span) -> float:
+        """Greatest change of the acceleration per s."""
+        brakes = _slows(before, after) or max(last[0], -last[1]) > self.acceleration + _ROUNDING
+        return max(self.jerk, self.braking_jerk) if brakes else self.jerk
+
+
+def _linear(rules: Rules) -> _Rates:
+    limits, braking = rules.limits, rules.braking
+    return _Rates(limits.linear_acceleration, limits.linear_jerk, braking.linear_deceleration, braking.linear_jerk)
+
+
+def _angular(rules: Rules) -> _Rates:
+    limits, braking = rules.limits, rules.braking
+    return _Rates(limits.angular_acceleration, limits.angular_jerk, braking.angular_deceleration, braking.angular_jerk)
+
+
+def _slows(before: float, after: float) -> bool:
+    return before * after >= 0.0 and abs(after) <= abs(before)
+
+
+def _turned(before: float, after: float, now: Span, last: Span) -> float:
+    """By how much the acceleration has changed at least, but for what a step that slows down may end at once."""
+    if not _slows(before, after):
+        return max(now[0] - last[1], last[0] - now[1], 0.0)
+    if before < 0.0:
+        now, last = (-now[1], -now[0]), (-last[1], -last[0])
+    eased = now[0] - last[1] if after != 0.0 else 0.0
+    return max(eased, min(last[0], 0.0) - now[1], 0.0)
 
 
 def _of_speed(command: Command, limits: Limits) -> Iterator[str]:

@@ -18,6 +18,7 @@ MATRIX: tuple[Fault, ...] = (
     *of_inputs.OTHERS,
     *of_process.LISTENERS,
     *of_policy.PATIENT,
+    *of_orders.GENTLE,
 )
 
 

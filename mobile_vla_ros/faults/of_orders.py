@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import MappingProxyType
 
 from .bench import ACTIVATE, CLEANUP, DEACTIVATE, INSTRUCTION, SHUTDOWN, Bench
 from .demands import GOOD
 from .fault import Fault, GoesOn, Injected, by_policy
 from .judge import Expected
 from .policy import SPEED
-from .promises import LONGEST_RAMP, RAMP, T
+from .promises import RAMP, T
 
 MAX_WAIT = 20.0  # s for a second node to give up
 TOO_LONG = "drive on and on " * 64
@@ -78,11 +79,15 @@ def _parameter(name: str, value: float, why: str) -> Callable[[Bench], Injected]
     return inject
 
 
-def _loosen(bench: Bench) -> Injected:
+def _standing(name: str, value: float, why: str) -> Callable[[Bench], Injected]:
     """Only a robot that is disarmed and stands takes changes; this one it must not take then either."""
-    bench.trigger("disarm")
-    bench.until("it stands", lambda: bench.status.startswith("disarmed"))
-    return _parameter("limits.linear_x_max", 0.6, "loosens the policy's 0.5")(bench)
+
+    def inject(bench: Bench) -> Injected:
+        bench.trigger("disarm")
+        bench.until("it stands", lambda: bench.status.startswith("disarmed"))
+        return _parameter(name, value, why)(bench)
+
+    return inject
 
 
 def _second_node(bench: Bench) -> Injected:
@@ -218,7 +223,7 @@ ORDERS = (
         "disarmed while it speeds up",
         _disarm_while_it_speeds_up,
         RAMPS,
-        T + LONGEST_RAMP,
+        T + RAMP,
         GoesOn.ARM,
         "disarmed by request",
         watch=1.5,
@@ -235,12 +240,38 @@ ORDERS = (
         GoesOn.UNTOUCHED,
     ),
     Fault("a limit while armed", _parameter("limits.linear_x_max", 0.2, "can change only"), ON, None, GoesOn.UNTOUCHED),
-    Fault("a parameter that loosens a limit", _loosen, STANDS, None, GoesOn.ARM),
+    Fault(
+        "a parameter that loosens a limit",
+        _standing("limits.linear_x_max", 0.6, "loosens the policy's 0.5"),
+        STANDS,
+        None,
+        GoesOn.ARM,
+    ),
+    Fault(
+        "time-outs that are too wide",
+        _standing("frozen_timeout", 60.0, "the robot may go 30.050 m blind"),
+        STANDS,
+        None,
+        GoesOn.ARM,
+    ),
     Fault("cleanup while active", _transition(CLEANUP, made=False), ON, None, GoesOn.UNTOUCHED),
     Fault("second node of the same name", _second_node, ON, None, GoesOn.UNTOUCHED, watch=0.5),
     Fault("deactivated", _transition(DEACTIVATE), Expected.SILENCE, 0.0, GoesOn.ACTIVATE, "inactive"),
     Fault("not active", _inactive, Expected.NOTHING, None, GoesOn.ACTIVATE, "inactive"),
     Fault("not armed", _not_armed, Expected.NO_MOTION, None, GoesOn.ARM, "disarmed"),
     Fault("no instruction", _no_instruction, Expected.NO_MOTION, None, GoesOn.INSTRUCTION, NO_INSTRUCTION),
+)
+# Of a robot that is to be driven gently: it brakes as ever.
+GENTLE = (
+    Fault(
+        "disarmed at an acceleration of 0.1",
+        _trigger("disarm"),
+        RAMPS,
+        T + RAMP,
+        GoesOn.ARM,
+        "disarmed by request",
+        MappingProxyType({"limits.linear_acceleration": 0.1}),
+        watch=1.5,
+    ),
 )
 ENDS = (Fault("shutdown transition", _transition(SHUTDOWN), Expected.SILENCE, 0.0, GoesOn.RESTART, "finalized"),)

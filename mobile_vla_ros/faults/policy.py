@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mobile_vla_models import ActionChunk
 
-from ..control import Limits
+from ..control import BaseLimits, Limits
 from ..control.stepper import Chunk
 
 DT, ROWS = 0.2, 8
@@ -28,6 +28,7 @@ LIMITS = Limits(
     linear_jerk=10.0,
     angular_jerk=30.0,
 )
+BRAKING = BaseLimits().braking(LIMITS)
 CONTINUOUS = (
     SimpleNamespace(name="linear_x", minimum=-0.6, maximum=0.6),
     SimpleNamespace(name="angular_z", minimum=-1.2, maximum=1.2),

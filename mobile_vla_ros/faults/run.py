@@ -15,11 +15,11 @@ from .child import BenchError
 from .fault import Fault, Injected
 from .going_on import goes_on
 from .judge import Verdict, Window, judge
-from .policy import LIMITS
+from .policy import BRAKING, LIMITS
 from .promises import T
 
 TRANSPORT = 0.15  # s that a command may take to arrive, and what else a busy machine adds to a bound
-RULES = Rules(LIMITS, T)
+RULES = Rules(LIMITS, BRAKING, T)
 
 
 @dataclass(frozen=True)

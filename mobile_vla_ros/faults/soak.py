@@ -16,13 +16,13 @@ from ..control import DriveState
 from ..policy_node.machine import resident_memory
 from .bounds import Command, Rules, breaches
 from .oracle import Oracle
-from .policy import LIMITS, VALUES
+from .policy import BRAKING, VALUES
 from .promises import FULL_SPEED
-from .world import TICK, DeadlockError, Surroundings, World
+from .world import GENTLE, TICK, DeadlockError, Surroundings, World
 
 GROWTH = 0.02  # of the resident memory, from the first tenth on
 RECOVERY = 3.0  # s without a fault after which it must drive at full speed
-RULES = Rules(LIMITS, TICK, slack=1e-6)
+RULES = Rules(GENTLE, BRAKING, TICK, slack=1e-6)
 MOST = 20  # findings that are kept in words
 
 Doing = Callable[[World, random.Random], None]

@@ -14,13 +14,17 @@ from mobile_vla_models.sentence import shipped_stop_sentences
 from ..control import ActionRange, Arming, Command, ControllerConfig, DriveController, PolicyStepper
 from ..images import ImageError, check
 from ..inference.worker import Answer, Failure, InferenceWorker, Planned, Request
-from .policy import CONTINUOUS, DT, LIMITS, FaultyPolicy
+from .policy import BRAKING, CONTINUOUS, DT, LIMITS, FaultyPolicy
 from .promises import EMERGENCY_STOP_TIMEOUT, ODOMETRY_TIMEOUT
 
 TICK = 0.05  # s
 FRAME_TICKS = 2  # between two frames
 CONFIG = ControllerConfig(dt=DT, odometry_timeout=ODOMETRY_TIMEOUT)
 STOP = shipped_stop_sentences()
+# Gentler than the policy's own: braking is not.
+GENTLE = LIMITS.tightened(
+    {"linear_acceleration": 0.5, "angular_acceleration": 1.5, "linear_jerk": 5.0, "angular_jerk": 15.0}
+)
 ANSWER_TIMEOUT = 10.0  # s of real time from which on a worker that does not answer counts as a deadlock
 _SIZE = 4  # pixels, both ways
 
@@ -114,7 +118,9 @@ class World:
         self._worker = InferenceWorker(PolicyStepper(self.policy, DT), lambda: None, self._answered.set)
         self.workers += 1
         self.arming = Arming(EMERGENCY_STOP_TIMEOUT)
-        self.controller = DriveController(LIMITS, CONFIG, ActionRange.of(CONTINUOUS), self.arming, stop_sentences=STOP)
+        self.controller = DriveController(
+            GENTLE, CONFIG, ActionRange.of(CONTINUOUS), self.arming, stop_sentences=STOP, braking=BRAKING
+        )
         self._due.clear()
         self.failed = False
         self.last_bad = float("-inf")  # it came to the process before

@@ -192,13 +192,14 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
             self.refuse_second_instance(self._created)
             self._black_box = self._open_black_box()
             with self._lock:
+                self._settings.declare_limits(Limits.of(config.action.limits))
                 controller = DriveController(
-                    self._settings.declare_limits(Limits.of(config.action.limits)),
-                    self._settings.config(config.dt),
+                    *self._settings.motion(config.dt),
                     ActionRange.of(config.action.continuous),
                     self._arming,
                     cameras,
                     self._settings.stop_sentences,
+                    self._settings.braking,
                 )
                 refuse_unknown(self)
                 self._overlay = LiveOverlay(
@@ -376,7 +377,11 @@ class PolicyNode(LifecycleNodeMixin, RobotNode):
                     self._arming.reason = unheard
                     return unheard
             if not drive.controller.may_move:
-                drive.controller.configure(self._settings.limits(), self._settings.config(drive.dt))
+                try:
+                    motion = self._settings.motion(drive.dt)
+                except StartError as error:
+                    return str(error)
+                drive.controller.configure(*motion, self._settings.braking)
             refusal = drive.arm()
             self._arms_by_itself &= refusal is not None
             return refusal

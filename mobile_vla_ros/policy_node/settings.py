@@ -14,14 +14,15 @@ from rclpy.parameter import Parameter
 from mobile_vla_models.errors import DataError
 from mobile_vla_models.sentence import STOP_FILE, read_stop_sentences
 
-from ..control import ControllerConfig, Limits
+from ..control import BaseLimits, Braking, ControllerConfig, Limits
+from ..control.blind import refuse_blind
 from ..inference.loading import declare_policy
 from ..overlay import Camera
 from ..parameters import QOS, declare, declare_images, refuse_unknown
 from ..robot_node import StartError
 from ..share import share_path
 
-PREFIX = "limits."
+PREFIX, BASE_PREFIX = "limits.", "base_limits."
 _UNITS = {
     "linear_x_min": "m/s, backwards",
     "linear_x_max": "m/s, forwards",
@@ -30,6 +31,8 @@ _UNITS = {
     "angular_acceleration": "rad/s^2",
     "linear_jerk": "m/s^3",
     "angular_jerk": "rad/s^3",
+    "linear_deceleration": "m/s^2 of every ramp to rest, or the policy's own linear_acceleration where that is greater",
+    "angular_deceleration": "rad/s^2 of every ramp to rest, or the policy's own angular_acceleration, likewise",
 }
 LIMITS = tuple(f"{PREFIX}{field.name}" for field in fields(Limits))
 # What shapes motion, and may change while the robot is disarmed and stands: description and range.
@@ -42,6 +45,14 @@ MOTION = {
     ),
     "plan_timeout": ("s from a frame's stamp until its plan is not followed any more", (0.1, 10.0)),
     "frozen_timeout": ("s that the robot may drive on while the camera's picture does not change", (0.2, 60.0)),
+    "max_blind_distance": (
+        "m that the robot may go after its last good information; time-outs that allow more are refused",
+        (0.01, 100.0),
+    ),
+    "max_blind_angle": (
+        "rad that the robot may turn by after its last good information; time-outs that allow more are refused",
+        (0.01, 100.0),
+    ),
     "stop_threshold": ("probability from which on a plan says that the task is done", (0.01, 1.0)),
     "stop_release": ("probability below which a plan says that the task is not done", (0.01, 1.0)),
     "stop_dwell": ("s for which plans must say that the task is done", (0.0, 10.0)),
@@ -87,11 +98,13 @@ class Settings:
         camera: that takes the overlay's picture.
         stop_sentences: Sentences that mean stop.
         images: What the cameras' frames may be.
+        base: Limits of the base.
     """
 
     def __init__(self, node: Node, may_move: Callable[[], bool]) -> None:
         self._node, self._may_move = node, may_move
         self._own: Limits | None = None  # the policy's
+        self._held: Limits | None = None  # the tighter of the policy's and the base's
         self.policy = declare_policy(node)
         self.policy_server = declare(
             node,
@@ -192,6 +205,7 @@ class Settings:
             self.stop_sentences = read_stop_sentences(Path(stop_words_file or share_path(STOP_FILE)))
         except (DataError, FileNotFoundError) as error:
             raise StartError(f"parameter stop_words_file: {error}") from error
+        self.base = self._declare_base_limits()
         for name, (description, between) in MOTION.items():
             declare(node, name, float(getattr(_DEFAULTS, name)), description, between=between, changeable=True)
         self.config(_DEFAULTS.dt)
@@ -205,40 +219,69 @@ class Settings:
         """
         refuse_unknown(self._node, later=(*LIMITS, QOS))
 
-    def declare_limits(self, own: Limits) -> Limits:
-        """The limits to drive within.
+    def declare_limits(self, own: Limits) -> None:
+        """Declare the limits to drive within.
 
         Args:
-            own: the policy's.
+            own: Limits of the policy; where the base's are tighter, those hold.
 
         Raises:
-            StartError: a parameter would loosen one.
+            StartError: A parameter would loosen one, or the time-outs allow to go too far.
         """
+        held = own.within(self.base)
         for field in fields(own):
-            name, value = f"{PREFIX}{field.name}", float(getattr(own, field.name))
-            if self._own is not None and self._node.has_parameter(name):
-                if self._node.get_parameter(name).value != getattr(self._own, field.name):
+            name, value = f"{PREFIX}{field.name}", float(getattr(held, field.name))
+            if self._held is not None and self._node.has_parameter(name):
+                if self._node.get_parameter(name).value != getattr(self._held, field.name):
                     continue  # somebody has tightened it
                 self._node.undeclare_parameter(name)  # it was the former policy's
             if not self._node.has_parameter(name):
-                description = f"{_UNITS[field.name]}; the policy's own is {value:g}, which may be tightened here"
+                description = (
+                    f"{_UNITS[field.name]}; the policy's own is {getattr(own, field.name):g}, "
+                    f"{BASE_PREFIX}{field.name} is {getattr(self.base, field.name):g}; the tightest of all three holds"
+                )
                 declare(self._node, name, value, description, changeable=True)
-        self._own = own
-        return self.limits()
+        self._own, self._held = own, held
+        self.limits()
+        tightened = [
+            f"{field.name} {getattr(own, field.name):g} to {getattr(held, field.name):g}"
+            for field in fields(own)
+            if getattr(held, field.name) != getattr(own, field.name)
+        ]
+        if tightened:
+            self._node.get_logger().info(f"the base's limits hold instead of the policy's: {', '.join(tightened)}")
+
+    @property
+    def braking(self) -> Braking:
+        """Limits of every ramp to rest under the present policy."""
+        return self.base.braking(self._policys())
 
     def limits(self, changes: Mapping[str, Any] | None = None) -> Limits:
-        """The policy's limits, tightened by the parameters, and by `changes` of them.
+        """The policy's limits, tightened by the parameters, by `changes` of them, and by the base's limits.
 
         Raises:
             StartError: one would be loosened.
         """
-        if self._own is None:
-            raise RuntimeError("limits are known when there is a policy")
         values = self._values(LIMITS, changes)
         try:
-            return self._own.tightened({name.removeprefix(PREFIX): value for name, value in values.items()})
+            own = self._policys().tightened({name.removeprefix(PREFIX): value for name, value in values.items()})
         except ValueError as error:
             raise StartError(f"parameter limits: {error}") from error
+        return own.within(self.base)
+
+    def motion(self, dt: float, changes: Mapping[str, Any] | None = None) -> tuple[Limits, ControllerConfig]:
+        """What shapes motion, for a policy of this `dt` (s), with `changes` of the parameters.
+
+        Raises:
+            StartError: Some of it does not go together, or allows the robot to go too far after its last good
+                information.
+        """
+        limits, config = self.limits(changes), self.config(dt, changes)
+        try:
+            refuse_blind(config, limits, self.braking, self.emergency_stop_timeout)
+        except ValueError as error:
+            raise StartError(f"parameter {error}") from error
+        return limits, config
 
     def config(self, dt: float, changes: Mapping[str, Any] | None = None) -> ControllerConfig:
         """Times and thresholds for a policy of this `dt` (s), with `changes` of the parameters.
@@ -267,6 +310,27 @@ class Settings:
             reason = str(error).partition(", at ")[0]
             raise StartError(f"parameter {name} is {text!r}: expected names of topics: {reason}") from error
 
+    def _policys(self) -> Limits:
+        if self._own is None:
+            raise RuntimeError("limits are known when there is a policy")
+        return self._own
+
+    def _declare_base_limits(self) -> BaseLimits:
+        default = BaseLimits()
+        values = {
+            field.name: declare(
+                self._node,
+                f"{BASE_PREFIX}{field.name}",
+                float(getattr(default, field.name)),
+                f"{_UNITS[field.name]}; limit of the base, within which every policy is held",
+            )
+            for field in fields(default)
+        }
+        try:
+            return BaseLimits(**values)
+        except ValueError as error:
+            raise StartError(f"parameter {BASE_PREFIX.rstrip('.')}: {error}") from error
+
     def _values(self, names: tuple[str, ...], changes: Mapping[str, Any] | None) -> dict[str, Any]:
         return {name: self._node.get_parameter(name).value for name in names} | {
             name: value for name, value in (changes or {}).items() if name in names
@@ -285,9 +349,10 @@ class Settings:
             reason = f"{', '.join(changes)} can change only while the robot is disarmed and stands"
             return SetParametersResult(successful=False, reason=reason)
         try:
-            self.config(_DEFAULTS.dt, changes)
-            if self._own is not None:
-                self.limits(changes)
+            if self._own is None:
+                self.config(_DEFAULTS.dt, changes)
+            else:
+                self.motion(_DEFAULTS.dt, changes)
         except StartError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return _ALLOWED

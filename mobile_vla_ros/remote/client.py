@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 from rclpy.node import Node
@@ -74,6 +73,7 @@ class RemoteWorker:
         self._run = secrets.token_hex(8)
         self._session = offer.session
         self._history: tuple[int, str] = -1, ""  # instruction id, and session that remembers its frames
+        self._last: int | None = None  # instruction id of the last request
         self._other = False  # whether the server has another policy now
         self._received: dict[float, float] = {}  # by stamp of what was asked, s, time.monotonic()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
@@ -94,6 +94,7 @@ class RemoteWorker:
         while len(self._received) > _WAITING:
             del self._received[next(iter(self._received))]
         number, sentence = request.instruction_id, request.instruction
+        self._last = number
         self._ask(Asked(self._client, self._run, sentence, number, request.stamp, stamps))
 
     def discard(self) -> None:
@@ -113,6 +114,12 @@ class RemoteWorker:
         self._other = replace(offer, session="", description="") != replace(self._offer, session="", description="")
         self._session = offer.session
         return not self._other
+
+    def fail(self, reason: str) -> None:
+        """The server says what cannot be understood, so that it is not known to whom: the last request has failed."""
+        if self.alive and self._last is not None:
+            self._answers.put(Failure(reason, self._last))
+            self._answered()
 
     def take(self, answer: Answered) -> None:
         """Note what the server says."""
@@ -141,7 +148,10 @@ class RemoteWorker:
             return BadFrame(answer.failure, answer.stamp, answer.camera)
         if answer.failure:
             return Failure(answer.failure, answer.instruction_id)
-        velocity, stop = np.array(answer.velocity, np.float32).reshape(-1, 2), np.array(answer.stop, np.float32)
+        if answer.dt != self._offer.dt:
+            reason = f"policy server: it answers with dt {answer.dt:g} s, and has offered {self._offer.dt:g} s"
+            return Failure(reason, answer.instruction_id)
+        velocity, stop = np.array(answer.velocity, float).reshape(-1, 2), np.array(answer.stop, float)
         plan = ActionPlan(answer.stamp, answer.dt, velocity, stop, answer.instruction_id)
         planned = time.monotonic()  # what the network took counts as a wait for the policy, before it began
         decoded = planned - answer.planning
@@ -160,6 +170,7 @@ class PolicyLink:
     def __init__(self, node: Node, server: str, transport: str) -> None:
         self._node, self.server, self._transport = node, server, transport
         self._offer: Offer | None = None
+        self._malformed = ""  # what is wrong with the last offer; empty: nothing
         self._worker: RemoteWorker | None = None
         self._request = node.create_publisher(String, f"{server}/request", NEWEST)
         node.create_subscription(String, f"{server}/offer", self._on_offer, LATCHED)
@@ -173,6 +184,8 @@ class PolicyLink:
         """
         end = time.monotonic() + PATIENCE
         while (offer := self._offer) is None or not self._request.get_subscription_count():
+            if self._malformed:
+                raise StartError(f"{self.server} cannot be used: {self._malformed}")
             if time.monotonic() > end:
                 raise StartError(
                     f"no policy server answers at {self._request.topic_name.rpartition('/')[0]} within {PATIENCE:g} s: "
@@ -196,9 +209,13 @@ class PolicyLink:
         return worker
 
     def _on_offer(self, message: String) -> None:
-        offer = self._decoded(Offer, message)
-        if offer is None:
+        try:
+            offer = decode(Offer, message)
+        except WordsError as error:
+            self._malformed = str(error)
+            self._fail(error)
             return
+        self._malformed = ""
         before, self._offer = self._offer, offer
         if self._worker is None or not self._worker.alive or before is None or offer.session == before.session:
             return
@@ -208,13 +225,16 @@ class PolicyLink:
             self._node.get_logger().error(f"{self.server} has another policy now: configure this node anew")
 
     def _on_answer(self, message: String) -> None:
-        answer = self._decoded(Answered, message)
-        if answer is not None and self._worker is not None:
+        try:
+            answer = decode(Answered, message)
+        except WordsError as error:
+            self._fail(error)
+            return
+        if self._worker is not None:
             self._worker.take(answer)
 
-    def _decoded(self, kind: Any, message: String) -> Any:
-        try:
-            return decode(kind, message)
-        except WordsError as error:
-            self._node.get_logger().error(f"{self.server} is of another version: {error}", throttle_duration_sec=5.0)
-            return None
+    def _fail(self, error: WordsError) -> None:
+        reason = f"policy server: malformed message: {error}"
+        self._node.get_logger().error(reason, throttle_duration_sec=5.0)
+        if self._worker is not None:
+            self._worker.fail(reason)

@@ -25,9 +25,9 @@ from ..inference.loading import Loaded, declare_policy, load
 from ..inference.worker import Answer, Failure, Planned, Request
 from ..parameters import QOS, declare, declare_images, refuse_unknown
 from ..qos import LATCHED, OVERRIDABLE, SEVERAL
-from ..robot_node import RobotNode, run
+from ..robot_node import RobotNode, StartError, run
 from ..stamps import nanoseconds
-from .words import Answered, Asked, Offer, WordsError, decode, encode
+from .words import AXES, MOST_TEXT, Answered, Asked, Offer, WordsError, decode, encode
 
 # Every frame, for any may be asked for.
 FRAMES = QoSProfile(depth=30, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -69,6 +69,7 @@ class PolicyServer(RobotNode):
         answered = self.create_guard_condition(self._publish_answers)
         self._worker = loaded.connect(answered.trigger)
         self._cameras = loaded.config.cameras
+        self._range = ActionRange.of(loaded.config.action.continuous)
         self._frames: dict[str, dict[int, Image | CompressedImage]] = {camera: {} for camera in self._cameras}
         # Whose frames have not all come, and since when that is so: s, time.monotonic().
         self._pending: tuple[Asked, float] | None = None
@@ -89,7 +90,10 @@ class PolicyServer(RobotNode):
         refuse_unknown(self)
         self.create_timer(CHECK_PERIOD, self._check_policy, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._topics = heard_topics(self, self._cameras, transport)
-        self._offer.publish(encode(self._make_offer()))
+        offer = self._make_offer()
+        if offer.defect:
+            raise StartError(f"the policy cannot be offered: {offer.defect}")
+        self._offer.publish(encode(offer))
         self.get_logger().info(f"serves: {loaded.description}")
 
     def close(self) -> bool:
@@ -107,9 +111,8 @@ class PolicyServer(RobotNode):
 
     def _make_offer(self) -> Offer:
         config, loaded = self._loaded.config, self._loaded
-        own = ActionRange.of(config.action.continuous)
-        ends = zip(own.minimum, own.maximum, strict=True)
-        ranges = dict(zip(("linear_x", "angular_z"), ends, strict=True))
+        ends = zip(self._range.minimum, self._range.maximum, strict=True)
+        ranges = dict(zip(AXES, ends, strict=True))
         limits = asdict(Limits.of(config.action.limits))
         return Offer(
             self._session, loaded.identity, loaded.description, config.dt, self._cameras, self._topics, limits, ranges
@@ -188,6 +191,10 @@ class PolicyServer(RobotNode):
         asked = self._asked.get(stamp)
         if asked is None or (isinstance(answer, Planned) and answer.plan.instruction_id != self._run_id):
             return
+        defect = answer.plan.defect(self._range) if isinstance(answer, Planned) else None
+        if defect is not None:
+            self._refuse(asked, f"policy: {defect}")
+            return
         words = self._answer_to(asked)
         if isinstance(answer, Planned):
             words = replace(
@@ -199,7 +206,7 @@ class PolicyServer(RobotNode):
                 planning=answer.planned - answer.decoded,
             )
         else:
-            words = replace(words, failure=answer.reason, bad_frame=True, camera=answer.camera)
+            words = replace(words, failure=answer.reason[:MOST_TEXT], bad_frame=True, camera=answer.camera)
         self._answer.publish(encode(words))
 
     def _answer_to(self, asked: Asked) -> Answered:
@@ -207,7 +214,7 @@ class PolicyServer(RobotNode):
 
     def _refuse(self, asked: Asked, reason: str, bad_frame: bool = False) -> None:
         self.get_logger().error(f"{reason} (asked by {asked.client})", throttle_duration_sec=5.0)
-        self._answer.publish(encode(replace(self._answer_to(asked), failure=reason, bad_frame=bad_frame)))
+        self._answer.publish(encode(replace(self._answer_to(asked), failure=reason[:MOST_TEXT], bad_frame=bad_frame)))
 
 
 def main() -> int:

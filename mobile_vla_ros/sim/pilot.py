@@ -9,6 +9,7 @@ from ..control import ActionPlan, ActionRange, Command, ControllerConfig, DriveC
 from ..control.stepper import Policy
 
 CONTROL_HZ = 20.0
+PLAN_TIMEOUT = 0.8  # s; longer than the node's default, so that plans which come 0.6 s late can be judged
 
 
 class Pilot:
@@ -17,7 +18,7 @@ class Pilot:
     The latency is that of a transport, such as a camera and a link: frames reach the policy every dt whatever it is,
     several may be under way, and each plan comes `latency` after the stamp of its frame. The control core looks
     commands up by time, as on the robot: the rows of a plan that are past when it comes are never driven. Its own
-    time-outs hold too: plans as old as its `plan_timeout` are not followed.
+    time-outs hold too: plans older than `PLAN_TIMEOUT` are not followed.
 
     Args:
         policy: its history is reset.
@@ -31,7 +32,7 @@ class Pilot:
 
     def __init__(self, policy: Policy, dt: float, limits: Limits, latency: float) -> None:
         self._delay = control_ticks(latency)
-        config = ControllerConfig(dt=dt, control_hz=CONTROL_HZ)
+        config = ControllerConfig(dt=dt, control_hz=CONTROL_HZ, plan_timeout=PLAN_TIMEOUT)
         self._controller = DriveController(limits, config, ActionRange.unbounded())
         self._controller.arm(0.0, 0.0)
         self._stepper = PolicyStepper(policy, dt)

@@ -9,7 +9,8 @@ from drive_loop import CONFIG, LIMITS, TICK, Loop, driving, is_zero
 from mobile_vla_ros.control import DriveState
 from mobile_vla_ros.control.frames import MOVING, FrozenCamera, StampCheck, moving
 
-FROZEN = "camera: the picture is frozen, the same after 1."
+FROZEN = "camera: the picture is frozen, the same after "
+FAR = (math.inf, math.inf)  # m, rad
 
 
 def test_a_frozen_picture_stops_the_robot_in_time_and_for_good() -> None:
@@ -68,8 +69,24 @@ def test_a_slow_robot_has_no_frozen_camera_either() -> None:
     assert moving(replace(slow, linear_x_min=-0.06)) == (pytest.approx(0.03), pytest.approx(0.04))
 
 
+@pytest.mark.parametrize("velocity", [(0.04, 0.0), (0.02, 0.02), (0.0, -0.09)])
+def test_however_slowly_it_moves_a_frozen_picture_stops_it_before_it_has_gone_far(
+    velocity: tuple[float, float],
+) -> None:
+    loop = Loop(velocity=velocity, frozen=True)
+    loop.say("go")
+    assert loop.run(60.0).reason.startswith(FROZEN)
+    way = sum(abs(command.linear_x) * TICK for _, command in loop.commands)
+    turn = sum(abs(command.angular_z) * TICK for _, command in loop.commands)
+    assert way <= CONFIG.max_blind_distance
+    assert turn <= CONFIG.max_blind_angle
+    assert way > 0.9 * CONFIG.max_blind_distance or turn > 0.9 * CONFIG.max_blind_angle
+    loop.frozen = False
+    assert loop.run(1.0).state is DriveState.DRIVING
+
+
 def test_only_motion_counts() -> None:
-    camera = FrozenCamera(1.0)
+    camera = FrozenCamera(1.0, FAR)
     camera.see(7)
     for _ in range(15):
         camera.see(7)
@@ -83,7 +100,7 @@ def test_only_motion_counts() -> None:
 
 
 def test_content_that_is_not_known_counts_as_new() -> None:
-    camera = FrozenCamera(1.0)
+    camera = FrozenCamera(1.0, FAR)
     for _ in range(100):
         camera.see(None)
         camera.move((0.3, 0.0), 0.5)
@@ -119,7 +136,7 @@ def test_after_a_jump_of_the_clock_any_stamp_may_be_the_next() -> None:
 
 @pytest.mark.parametrize("buffers", [1, 2, 16])
 def test_a_driver_that_sends_its_last_buffers_again_and_again_is_frozen(buffers: int) -> None:
-    camera = FrozenCamera(1.0)
+    camera = FrozenCamera(1.0, FAR)
     for number in range(100):
         camera.see(number)
         camera.move((0.3, 0.0), 0.1)

@@ -15,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases, limits
 
-from mobile_vla_ros.control import ActionPlan, ActionRange, ControllerConfig, DriveController, DriveState, Limits
+from mobile_vla_ros.control import (
+    ActionPlan,
+    ActionRange,
+    BaseLimits,
+    ControllerConfig,
+    DriveController,
+    DriveState,
+    Limits,
+)
 from mobile_vla_ros.control.follower import PlanFollower
 
 PLANS = 8
@@ -70,10 +78,12 @@ class Checked:
         self.controller.arm(0.0, 0.0)
         self.instruction_id = self.controller.set_instruction("go")
         self.commands: list[Velocity] = []
-        own = drive.limits
+        own, braking = drive.limits, BaseLimits().braking(drive.limits)
+        linear = (own.linear_acceleration, own.linear_jerk, braking.linear_deceleration, braking.linear_jerk)
+        angular = (own.angular_acceleration, own.angular_jerk, braking.angular_deceleration, braking.angular_jerk)
         self._axes = (
-            (own.linear_x_min, own.linear_x_max, own.linear_acceleration, own.linear_jerk),
-            (-own.angular_z_max, own.angular_z_max, own.angular_acceleration, own.angular_jerk),
+            (own.linear_x_min, own.linear_x_max, linear),
+            (-own.angular_z_max, own.angular_z_max, angular),
         )
         self._time, self._velocity, self._rate, self._rounding = 0.0, (0.0, 0.0), (0.0, 0.0), 0.0
 
@@ -94,12 +104,25 @@ class Checked:
             # Of two commands at nearly the same moment the rate is little but rounding, in this step and the next.
             before_rounding, self._rounding = self._rounding, 1e-12 / seconds
             rounding = before_rounding + self._rounding
-            for value, now, before, axis in zip(velocity, rate, self._rate, self._axes, strict=True):
-                low, high, acceleration, jerk = axis
+            for last, value, now, before, axis in zip(
+                self._velocity, velocity, rate, self._rate, self._axes, strict=True
+            ):
+                low, high, (acceleration, jerk, deceleration, braking_jerk) = axis
                 assert low <= value <= high
+                braking = bool(command.reason)
+                if braking:
+                    assert abs(value) <= abs(last)
+                    assert value * last >= 0.0
+                    # What would make it faster ends at once.
+                    before = before if before * last < 0.0 else 0.0
+                if braking or abs(before) > acceleration:
+                    acceleration, jerk = max(acceleration, deceleration), max(jerk, braking_jerk)
                 assert abs(now) <= acceleration * (1.0 + 1e-9) + rounding
                 # A thousandth more of this step, and of the longest before it: so a ramp ends.
-                assert abs(now - before) <= jerk * (1.001 * seconds + 1e-3 * CATCH_UP) + rounding
+                if not braking or value != 0.0:
+                    assert abs(now - before) <= jerk * (1.001 * seconds + 1e-3 * CATCH_UP) + rounding
+            if command.reason:  # an axis that has come to rest has no acceleration left
+                rate = (rate[0] if velocity[0] else 0.0, rate[1] if velocity[1] else 0.0)
         self._velocity, self._rate = velocity, rate
 
 

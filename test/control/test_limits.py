@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import limits
 
-from mobile_vla_ros.control.limits import Limits, VelocityLimiter
+from mobile_vla_ros.control.limits import BaseLimits, Limits, VelocityLimiter
 
 PERIOD = 0.05
 MOST_TICKS = 2000  # no ramp takes longer
@@ -83,7 +83,7 @@ def test_a_ramp_to_rest_ends_at_exactly_zero_on_the_same_curve(limits: Limits, s
     reach(limiter, start, limits.clipped(start))
     begin = limiter.velocity
     for _ in range(MOST_TICKS):
-        velocity = limiter.towards((0.0, 0.0), PERIOD)
+        velocity = limiter.brake(PERIOD)
         assert parallel(velocity, begin)
         if limiter.at_rest:
             break
@@ -98,28 +98,72 @@ def test_how_long_and_how_far_it_rolls(speed: float) -> None:
     while not limiter.at_rest:
         ticks += 1
         way += limiter.velocity[0] * PERIOD  # until this tick's command
-        limiter.towards((0.0, 0.0), PERIOD)
+        limiter.brake(PERIOD)
     print(f"from {speed} m/s: {ticks * PERIOD:.2f} s, {way:.3f} m")
     seconds = speed / LIMITS.linear_acceleration + LIMITS.linear_acceleration / LIMITS.linear_jerk
     assert ticks * PERIOD == pytest.approx(seconds, abs=3.0 * PERIOD + 1e-9)
     assert way == pytest.approx(0.5 * speed * seconds, rel=0.1)
 
 
-@given(steps)
-def test_how_long_and_how_far_it_rolls_at_most(before: list[tuple[tuple[float, float], float]]) -> None:
-    limiter = VelocityLimiter(LIMITS)
+bases = st.builds(BaseLimits, linear_deceleration=st.floats(0.2, 3.0), angular_deceleration=st.floats(0.5, 8.0))
+comfort = st.tuples(*[st.floats(0.01, 1.0)] * 4)
+
+
+@given(limits, bases, comfort, steps)
+def test_how_far_it_rolls_at_most(
+    own: Limits, base: BaseLimits, comfort: tuple[float, ...], before: list[tuple[tuple[float, float], float]]
+) -> None:
+    """From whatever it does, and however gently it is to drive: that makes no stop longer."""
+    names = ("linear_acceleration", "angular_acceleration", "linear_jerk", "angular_jerk")
+    own = own.within(base)
+    gentle = own.tightened({name: share * getattr(own, name) for name, share in zip(names, comfort, strict=True)})
+    braking = base.braking(own)
+    limiter = VelocityLimiter(gentle, braking)
     for target, _ in before:
         limiter.towards(target, PERIOD)
-    begin, ticks, way, top = limiter.velocity[0], 0, 0.0, 0.0
+    ticks, way, turn = 0, 0.0, 0.0
     while not limiter.at_rest:
-        ticks += 1
-        way += limiter.velocity[0] * PERIOD
-        top = max(top, limiter.towards((0.0, 0.0), PERIOD)[0])
-    turn = LIMITS.linear_acceleration / LIMITS.linear_jerk  # s in which its acceleration ends
-    speed, seconds = LIMITS.linear_x_max, LIMITS.linear_x_max / LIMITS.linear_acceleration + turn
-    assert ticks * PERIOD <= seconds + turn + 3.0 * PERIOD + 1e-9
-    assert way <= speed * (0.5 * seconds + turn)
-    assert top <= begin + 0.5 * turn * LIMITS.linear_acceleration + 1e-9
+        last, velocity = limiter.velocity, limiter.brake(PERIOD)
+        ticks, way, turn = ticks + 1, way + abs(velocity[0]) * PERIOD, turn + abs(velocity[1]) * PERIOD
+        for one, other, rate in zip(
+            last, velocity, (braking.linear_deceleration, braking.angular_deceleration), strict=True
+        ):
+            assert abs(other) <= abs(one)  # never faster
+            assert one * other >= 0.0  # nor the other way
+            assert abs(one - other) <= rate * PERIOD * (1.0 + 1e-9)
+    assert ticks * PERIOD <= braking.roll(own) + 5.0 * PERIOD
+    assert way <= own.linear_speed * braking.roll(own) / 2.0
+    assert turn <= own.angular_z_max * braking.roll(own) / 2.0
+
+
+@pytest.mark.parametrize("acceleration", [1.0, 0.1, 0.01])
+def test_gentle_driving_makes_no_stop_longer(acceleration: float) -> None:
+    limiter = VelocityLimiter(LIMITS.tightened({"linear_acceleration": acceleration}), BaseLimits().braking(LIMITS))
+    for _ in range(MOST_TICKS):
+        limiter.towards((0.5, 0.0), PERIOD)
+    way = 0.5 * PERIOD  # until the first command of the ramp
+    while not limiter.at_rest:
+        way += limiter.brake(PERIOD)[0] * PERIOD
+    print(f"linear_acceleration {acceleration} m/s^2: it rolls {way:.3f} m from 0.5 m/s")
+    assert way == pytest.approx(0.15, abs=0.01)
+
+
+@given(limits, bases, steps)
+def test_braking_that_a_plan_ends_leaves_no_limit_of_speed(
+    limits: Limits, base: BaseLimits, before: list[tuple[tuple[float, float], float]]
+) -> None:
+    limiter = VelocityLimiter(limits, base.braking(limits))
+    for number, (target, dt) in enumerate(before):
+        v, w = limiter.brake(dt) if number % 7 > 4 else limiter.towards(target, dt)
+        assert limits.linear_x_min <= v <= limits.linear_x_max
+        assert abs(w) <= limits.angular_z_max
+
+
+def test_the_tighter_limit_holds_field_by_field() -> None:
+    hostile = Limits(-900.0, 900.0, 0.5, 1e6, 1e6, 1e6, 1.0)
+    assert hostile.within(BaseLimits()) == Limits(-2.0, 2.0, 0.5, 3.0, 10.0, 50.0, 1.0)
+    assert LIMITS.within(BaseLimits()) == LIMITS
+    assert Limits.within(LIMITS, BaseLimits(linear_x_min=-0.1)).linear_x_min == 0.0
 
 
 @given(limits, steps)
@@ -153,6 +197,8 @@ def test_a_target_that_is_not_finite_is_refused(target: tuple[float, float]) -> 
 def test_a_step_without_length_is_refused(dt: float) -> None:
     with pytest.raises(ValueError, match="dt above 0"):
         VelocityLimiter(LIMITS).towards((0.1, 0.0), dt)
+    with pytest.raises(ValueError, match="above 0"):
+        VelocityLimiter(LIMITS).brake(dt)
 
 
 def test_limits_can_be_tightened() -> None:

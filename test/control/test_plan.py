@@ -67,6 +67,12 @@ def test_a_looked_up_velocity_lies_between_the_rows(rows: int, offset: float) ->
         (ActionPlan(0.0, 0.2, np.zeros((3, 2)), np.zeros(2), 1), r"stop has shape \(2,\): expected \(3,\)"),
         (ActionPlan(math.nan, 0.2, np.zeros((3, 2)), np.zeros(3), 1), "stamp nan s"),
         (ActionPlan(0.0, 0.0, np.zeros((3, 2)), np.zeros(3), 1), "dt above 0"),
+        (ActionPlan(0.0, 1e5, np.zeros((3, 2)), np.zeros(3), 1), "dt above 0 and at most 5 s"),
+        (
+            ActionPlan(0.0, 0.2, np.zeros((200_000, 2)), np.zeros(200_000), 1),
+            "200000 rows, .* at most 1000 rows and 60 s",
+        ),
+        (ActionPlan(0.0, 5.0, np.zeros((14, 2)), np.zeros(14), 1), "14 rows, 5 s apart: expected at most 1000 rows"),
     ],
 )
 def test_defects_are_named(plan: ActionPlan, defect: str) -> None:

@@ -32,6 +32,8 @@ def test_the_shipped_policy_drives_through_onnx_runtime(bench: Bench, tmp_path: 
             "engine": "onnx",
             "policy_timeout": 5.0,
             "plan_timeout": 10.0,
+            "max_blind_distance": 100.0,
+            "max_blind_angle": 100.0,
             "stop_threshold": 1.0,
         },
     )

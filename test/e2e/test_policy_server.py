@@ -113,3 +113,47 @@ def test_a_server_that_hears_another_camera_is_refused(bench: Bench) -> None:
     )
     assert node.wait(60.0) == 1
     assert "'/camera/image_raw'}, and this node {'camera': '/right/image_raw'}: remap one of them" in node.output
+
+
+LIES = {
+    "rhythm": "policy server: it answers with dt 100000 s, and has offered 0.2 s",
+    "rows": "policy server: malformed message: Answered of ",
+    "deep": "policy server: malformed message: Answered is nested too deeply",
+    "overflow": "policy server: malformed message: Answered: a number of 401 digits",
+    "infinite": "policy server: malformed message: Answered: Infinity is no JSON",
+}
+
+
+def test_a_server_that_lies_is_held_within_the_base_and_stops_the_robot_at_once(bench: Bench) -> None:
+    server = bench.start("lying_policy_server.py")
+    bench.start("camera.py", "rgb8")
+    base = {"base_limits.linear_x_max": 0.5, "base_limits.angular_z_max": 1}
+    node = bench.start("-m", "mobile_vla_ros.policy_node", parameters={**PARAMETERS, **base})
+    bench.until_ready()
+    assert (
+        "the base's limits hold instead of the policy's: linear_x_min -900 to -2, linear_x_max 900 to 0.5"
+        in node.output
+    )
+    bench.until_seeing()
+    bench.instruct("drive")
+    bench.until_driving()
+    time.sleep(1.0)
+    for number, (lie, reason) in enumerate(LIES.items()):
+        bench.instruct(lie)
+        bench.until(lambda: server.output.count("fault ") > number)  # noqa: B023
+        told = float(server.output.split("fault ")[-1].split()[0])
+        assert bench.zero_after(told, watch=1.0) < 0.3, lie
+        bench.until_status(f"stopped: {reason}")
+        bench.assert_still()
+        bench.instruct("drive")
+        bench.until_driving()
+    assert max(abs(v) for _, v, _ in bench.commands) <= 0.5 + 1e-9
+    assert max(abs(w) for _, _, w in bench.commands) <= 1.0 + 1e-9
+    node.check()
+
+
+def test_a_server_that_offers_more_than_the_time_outs_allow_does_not_start(bench: Bench) -> None:
+    bench.start("lying_policy_server.py")
+    node = bench.start("-m", "mobile_vla_ros.policy_node", parameters=PARAMETERS)
+    assert node.wait(60.0) == 1
+    assert "cannot configure: parameter plan_timeout = 0.65: at 2 m/s the robot may go" in node.output

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from mobile_vla_ros.control import Limits
+from mobile_vla_ros.control import BaseLimits, Limits
 from mobile_vla_ros.control.limits import VelocityLimiter
 from mobile_vla_ros.faults.base import BASE, stopping_time
 from mobile_vla_ros.faults.bounds import Command, Rules, breaches
@@ -13,7 +13,8 @@ from mobile_vla_ros.faults.judge import Expected, Verdict, Window, judge
 
 LIMITS = Limits(0.0, 0.5, 1.0, 1.0, 3.0, 10.0, 30.0)
 T = 0.05
-RULES = Rules(LIMITS, T)
+BRAKING = BaseLimits().braking(LIMITS)
+RULES = Rules(LIMITS, BRAKING, T)
 FULL, REST = (0.4, 0.2), (0.0, 0.0)
 FAULT, END = 1.0, 2.0
 WINDOW = Window(FAULT, END)
@@ -163,7 +164,7 @@ def test_every_ramp_of_the_limiter_is_within_the_bounds_whatever_the_steps() -> 
         for _ in range(8):
             time += step
             commands.append(Command(time, time, *limiter.towards(target, step)))
-    exact = Rules(LIMITS, T, slack=1e-6)
+    exact = Rules(LIMITS, BRAKING, T, slack=1e-6)
     assert list(breaches(commands, exact, abrupt=False)) == []
     quicker = [Command(one.received / 1.1, one.sent / 1.1, one.linear_x, one.angular_z) for one in commands]
     assert list(breaches(quicker, exact, abrupt=False))

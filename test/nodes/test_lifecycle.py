@@ -1,5 +1,6 @@
 """policy_node as a managed node, in this process: its states, and what it does when one cannot be left or entered."""
 
+import re
 import threading
 import time
 import weakref
@@ -121,6 +122,52 @@ def test_a_limit_that_is_loosened_is_named_at_configure(node: PolicyNode, capfd:
     (result,) = node.set_parameters([Parameter("limits.linear_x_max", value=0.2)])
     assert result.reason == "limits.linear_x_max can change only while the robot is disarmed and stands"
     assert node.set_parameters([Parameter("limits.linear_x_max", value=0.3)])[0].successful is False
+
+
+def test_a_policy_is_held_within_the_limits_of_the_base(
+    node: PolicyNode, opener: Opener, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fast = replace(LIMITS, linear_x_max=1e6, linear_acceleration=1e6)
+    action = SimpleNamespace(limits=fast, continuous=CONTINUOUS)
+    opener.policy.config = SimpleNamespace(dt=DT, cameras=("camera",), action=action)
+    assert node.trigger_configure() is FAILURE
+    assert "parameter plan_timeout = 0.65: at 2 m/s the robot may go" in node._reason
+    assert all(result.successful for result in node.set_parameters([Parameter("max_blind_distance", value=10)]))
+    assert node.trigger_configure() is SUCCESS
+    said = "the base's limits hold instead of the policy's: linear_x_max 1e+06 to 2, linear_acceleration 1e+06 to 3"
+    assert said in capfd.readouterr().err
+    assert node._settings.limits() == replace(LIMITS, linear_x_max=2.0, linear_acceleration=3.0)
+    description = node.describe_parameter("limits.linear_x_max").description
+    assert "the policy's own is 1e+06, base_limits.linear_x_max is 2; the tightest of all three holds" in description
+
+
+def test_time_outs_that_allow_too_much_are_refused_as_a_set(node: PolicyNode) -> None:
+    assert node.trigger_configure() is SUCCESS
+    (result,) = node.set_parameters([Parameter("plan_timeout", value=10)])
+    assert not result.successful
+    assert "parameter plan_timeout = 10: at 0.5 m/s the robot may go 5.175 m blind" in result.reason
+    both = [Parameter("plan_timeout", value=1.3), Parameter("limits.linear_x_max", value=0.3)]
+    assert node.set_parameters_atomically(both).successful
+    (result,) = node.set_parameters([Parameter("limits.linear_x_max", value=0.5)])
+    assert not result.successful
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("frozen_timeout", 1, "may turn by|m blind"),
+        ("camera_timeout", 1, "camera_timeout out of range"),
+        ("camera_timeout", "0.2", "parameter camera_timeout is '0.2': expected a number"),
+        ("camera_timeout", True, "parameter camera_timeout is True: expected a number"),
+        ("stop_dwell", 1, ""),
+    ],
+)
+def test_an_integer_will_do_for_a_number(node: PolicyNode, name: str, value: object, reason: str) -> None:
+    assert node.trigger_configure() is SUCCESS
+    (result,) = node.set_parameters([Parameter(name, value=value)])
+    assert result.successful == (not reason)
+    assert re.search(reason, result.reason)
+    assert isinstance(node.get_parameter(name).value, float)
 
 
 def test_what_goes_wrong_in_activation_frees_everything(
@@ -362,7 +409,7 @@ def test_cleanup_frees_the_policy(node: PolicyNode, opener: Opener) -> None:
 @pytest.mark.parametrize("faster", [0.4, 0.6])
 def test_the_limits_are_those_of_the_policy_of_the_moment(node: PolicyNode, opener: Opener, faster: float) -> None:
     activated(node)
-    node.set_parameters([Parameter("limits.angular_z_max", value=0.5)])
+    node.set_parameters([Parameter("limits.angular_z_max", value=0.5), Parameter("max_blind_distance", value=1)])
     assert node.trigger_deactivate() is SUCCESS
     assert node.trigger_cleanup() is SUCCESS
     action = SimpleNamespace(limits=replace(LIMITS, linear_x_max=faster), continuous=CONTINUOUS)

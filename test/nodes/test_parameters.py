@@ -93,6 +93,10 @@ def test_the_shipped_file_is_accepted_and_says_the_defaults() -> None:
         "qos_overrides./emergency_stop.subscription.durability:=transient_local",
         "emergency_stop_timeout:=0.3",
         "command_topics:=cmd_vel_mux /r1/cmd_vel",
+        "stop_dwell:=1",
+        "control_hz:=20",
+        "base_limits.linear_x_max:=1",
+        "base_limits.linear_x_min:=0",
     ],
 )
 def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> None:
@@ -131,6 +135,17 @@ def test_known_parameters_within_their_ranges_are_accepted(argument: str) -> Non
         ("limits.linear_x_min:=-0.1", "limit linear_x_min = -0.1 loosens the policy's 0.0"),
         ("limits.angular_z_max:=0.0", "limit angular_z_max = 0.0: expected a finite number, above 0"),
         ("limits.angular_z_max:=.nan", "limit angular_z_max = nan loosens"),
+        ("camera_timeout:=1", "Parameter camera_timeout out of range Min: 0.05, Max: 0.4, value: 1.0"),
+        ("camera_timeout:=true", "parameter camera_timeout is True: expected a number"),
+        ("threads:=1.5", "parameter threads is 1.5: expected an integer"),
+        ("frozen_timeout:=60", "parameter frozen_timeout = 60: at 0.5 m/s the robot may go 30.050 m blind"),
+        (
+            "emergency_stop_timeout:=5",
+            "parameter emergency_stop_timeout = 5: at 0.5 m/s the robot may go 2.550 m blind",
+        ),
+        ("max_blind_distance:=0", "max_blind_distance out of range"),
+        ("base_limits.linear_jerk:=-1.0", "parameter base_limits: limit linear_jerk = -1.0: expected a finite number"),
+        ("base_limits.speed:=0.1", "unknown parameter base_limits.speed; known: "),
         ("limits.speed:=0.1", "unknown parameter limits.speed; known: "),
     ],
 )

@@ -117,6 +117,27 @@ def test_what_the_network_takes_is_not_the_policys_time() -> None:
     assert answer.seconds == pytest.approx(0.06)
 
 
+def test_an_answer_in_another_rhythm_is_a_failure() -> None:
+    bench = Bench()
+    bench.answer(bench.submit(3), dt=1e5)
+    bench.answer(bench.submit(4), dt=0.1)
+    reasons = [answer.reason for answer in bench.worker.answers() if isinstance(answer, Failure)]
+    assert reasons == [
+        "policy server: it answers with dt 100000 s, and has offered 0.2 s",
+        "policy server: it answers with dt 0.1 s, and has offered 0.2 s",
+    ]
+
+
+def test_what_cannot_be_understood_is_a_failure_of_what_was_asked_last() -> None:
+    bench = Bench()
+    bench.worker.fail("malformed")  # nothing was asked yet
+    assert bench.worker.answers() == []
+    bench.submit(3, instruction_id=7)
+    bench.worker.fail("malformed")
+    assert bench.worker.answers() == [Failure("malformed", 7)]
+    assert bench.told == 1
+
+
 def test_after_close_nothing_is_told() -> None:
     bench = Bench()
     asked = bench.submit(3)
