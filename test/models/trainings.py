@@ -21,7 +21,14 @@ def document(folder: Path) -> dict[str, Any]:
         "checkpoint_every": 50,
         "precision": "fp32",
         "parallel": "ddp",
-        "sources": [{"type": "rosbag2", "path": str(folder / "bags"), "cameras": {"front": "/camera/image_raw"}}],
+        "sources": [
+            {
+                "type": "rosbag2",
+                "path": str(folder / "bags"),
+                "cameras": {"front": "/camera/image_raw"},
+                "instruction": {"type": "topic", "stop_sentences": "keep"},
+            }
+        ],
         "start": {"type": "scratch", "vocab_size": 300, "policy": tiny_document()},
         "grounding": {
             "views": str(folder / "views"),
