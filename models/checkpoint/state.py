@@ -13,6 +13,7 @@ from .foreign import kind, printable
 KEYS = ("state_dict", "model_state_dict", "model")
 WRAPPERS = ("module.", "model.", "_orig_mod.", "_forward_module.")
 """What DistributedDataParallel, Lightning, torch.compile and DeepSpeed put before every name."""
+_LONG = 128  # bits of a number that is written out
 _COMPILED = "_orig_mod"
 _SHOWN = 8
 
@@ -87,4 +88,8 @@ def _without_wrappers(tensors: dict[str, TensorEntry], where: str) -> dict[str, 
 
 
 def _name(name: object) -> str:
-    return printable(name) if isinstance(name, str) else f"{kind(name)} {name!r}"[:60]
+    if isinstance(name, str):
+        return printable(name)
+    if isinstance(name, int) and name.bit_length() > _LONG:
+        return f"{kind(name)} of {name.bit_length()} bits"  # Python refuses to write one of thousands of digits
+    return f"{kind(name)} {name!r}"[:60]

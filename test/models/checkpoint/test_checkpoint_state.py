@@ -78,3 +78,12 @@ def test_one_module_by_two_ways(tmp_path: Path) -> None:
 def test_what_is_no_state_dict_is_said(document: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=message):
         names(document, tmp_path)
+
+
+def test_a_key_of_thousands_of_digits_is_named_by_its_size(tmp_path: Path) -> None:
+    long = 1 << 16000
+    assert other_entries(read_checkpoint(save({"state_dict": {"a": T}, long: 1}, tmp_path / "m.pt"))) == {
+        "int of 16001 bits": 1
+    }
+    with pytest.raises(CheckpointError, match=r"holds no state dict .*int of 16001 bits \(int\)"):
+        names({long: 1}, tmp_path)
