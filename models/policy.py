@@ -25,7 +25,6 @@ from .loaded_files import LoadedFiles
 from .memory import trim_heap
 from .modeling import VLAModel
 from .policy_directory import PolicyParts, load_policy, save_policy
-from .policy_entries import check_entries
 from .preprocessing import resize
 from .sentence import normalize_instruction
 from .weights import change_dtype, give_back, instruction_modules, keep_for_instructions
@@ -86,7 +85,6 @@ class VLAPolicy:
         if weights not in WEIGHTS:
             raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")
         root = Path(path)
-        check_entries(root)
         files = LoadedFiles(root)
         with files.loading():
             loaded = load_policy(root, torch.device(device), weights, root / FOLDER if engine == ONNX else None)

@@ -27,10 +27,6 @@ WARM_UP_INSTRUCTION = "go to the red box"
 class Worker(Protocol):
     """What a node hands frames to, and gets plans from; `inference.InferenceWorker` is one."""
 
-    @property
-    def alive(self) -> bool:
-        """It can answer."""
-
     def defect(self) -> str:
         """Why the policy cannot be used until it is loaded anew; empty if it can. May be called often."""
 

@@ -81,7 +81,7 @@ class RemoteWorker:
         self.alive = True
 
     def defect(self) -> str:
-        """Nothing: what is wrong with the policy, the server's answers say."""
+        """Empty until the worker is closed: what is wrong with the policy, the server's answers say."""
         return "" if self.alive else "its link to the server is closed; configure the node anew"
 
     def submit(self, request: Request) -> None:
