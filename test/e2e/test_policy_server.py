@@ -127,12 +127,11 @@ LIES = {
 def test_a_server_that_lies_is_held_within_the_base_and_stops_the_robot_at_once(bench: Bench) -> None:
     server = bench.start("lying_policy_server.py")
     bench.start("camera.py", "rgb8")
-    base = {"base_limits.linear_x_max": 0.5, "base_limits.angular_z_max": 1}
+    base = {"base_limits.linear_x_min": 0, "base_limits.linear_x_max": 0.5, "base_limits.angular_z_max": 1}
     node = bench.start("-m", "mobile_vla_ros.policy_node", parameters={**PARAMETERS, **base})
     bench.until_ready()
     assert (
-        "the base's limits hold instead of the policy's: linear_x_min -900 to -2, linear_x_max 900 to 0.5"
-        in node.output
+        "the base's limits hold instead of the policy's: linear_x_min -900 to 0, linear_x_max 900 to 0.5" in node.output
     )
     bench.until_seeing()
     bench.instruct("drive")

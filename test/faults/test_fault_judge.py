@@ -185,3 +185,38 @@ def test_commands_that_were_held_up_on_their_way_are_no_breach_and_a_leap_after_
     assert list(breaches(commands, RULES, abrupt=False)) == []
     leap = Command(commands[7].received, commands[7].sent, 0.5, 0.2)
     assert list(breaches([*commands[:7], leap], RULES, abrupt=False))
+
+
+GENTLE = LIMITS.tightened({"linear_acceleration": 0.1, "angular_acceleration": 0.3, "linear_jerk": 1.0})
+EXACT = Rules(GENTLE, BRAKING, T, slack=1e-6)
+
+
+def gently(seconds: float, braking: bool) -> list[Command]:
+    limiter = VelocityLimiter(GENTLE, BRAKING)
+    velocities = [limiter.towards(FULL, T) for _ in range(round(6.0 / T))]
+    velocities += [limiter.brake(T) if braking else limiter.towards(REST, T) for _ in range(round(seconds / T))]
+    return series(velocities)
+
+
+@pytest.mark.parametrize("braking", [True, False])
+def test_a_gentle_robot_may_brake_or_follow_its_plan(braking: bool) -> None:
+    assert list(breaches(gently(1.0, braking), EXACT, abrupt=False)) == []
+
+
+def test_a_gentle_robot_may_not_speed_up_as_it_brakes() -> None:
+    commands = gently(1.0, braking=True)
+    backwards = [
+        Command(one.received, one.sent, other.linear_x, other.angular_z)
+        for one, other in zip(commands, reversed(commands), strict=True)
+    ]
+    assert any("beyond 0.1 per s" in text for text in breaches(backwards, EXACT, abrupt=False))
+
+
+def test_braking_that_is_too_sharp_is_seen() -> None:
+    limiter = VelocityLimiter(LIMITS, BaseLimits(linear_deceleration=2.0, angular_deceleration=6.0).braking(LIMITS))
+    while limiter.velocity != FULL:
+        limiter.towards(FULL, T)
+    commands = series([FULL, FULL, *(limiter.brake(T) for _ in range(10))])
+    found = list(breaches(commands, Rules(LIMITS, BRAKING, T, slack=1e-6), abrupt=False))
+    assert any("beyond a jerk" in text for text in found)
+    assert any("per s" in text for text in found)
