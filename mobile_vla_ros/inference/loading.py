@@ -220,5 +220,5 @@ def load(source: PolicySource, doing: Callable[[str], None]) -> Loaded:
         raise StartError(f"policy {directory} cannot drive this robot: {error}") from error
     except RuntimeError as error:  # torch: no such device, out of memory
         raise StartError(f"policy {directory} does not load on device {device} as {dtype}: {error}") from error
-    description = f"{policy.engine.describe()}; {policy.golden_difference}; {threads}; weights {policy.files}"
+    description = f"{policy.engine.describe()}; {policy.golden_difference}; weights {policy.files}; {threads}"
     return Loaded(policy, identity, description, policy.files.changed)
