@@ -215,6 +215,7 @@ class VelocityLimiter:
         """Be at rest at once: for faults, where limits of comfort do not count."""
         self.velocity: Velocity = REST
         self._acceleration: tuple[float, ...] = (0.0, 0.0)
+        self._left: tuple[float, ...] = (0.0, 0.0)  # acceleration that braking has left behind
 
     @property
     def at_rest(self) -> bool:
@@ -229,12 +230,11 @@ class VelocityLimiter:
         """
         if not (math.isfinite(target[0]) and math.isfinite(target[1]) and 0.0 < dt < math.inf):
             raise ValueError(f"target {target}, dt {dt} s: expected finite numbers, dt above 0")
-        # What is left of braking ends as it began.
-        axes = tuple(
-            axis if abs(a) <= axis.acceleration else brake
-            for axis, brake, a in zip(self._axes, self._brakes, self._acceleration, strict=True)
-        )
-        return self._step(self._limits.clipped(target), dt, self._axes, axes)
+        # What is left of braking ends as it began: by the limits of comfort it might turn the robot round.
+        eases = any(a * left > 0.0 for a, left in zip(self._acceleration, self._left, strict=True))
+        if not eases:
+            self._left = (0.0, 0.0)
+        return self._step(self._limits.clipped(target), dt, self._axes, self._brakes if eases else self._axes)
 
     def brake(self, dt: float) -> Velocity:
         """Move `dt` (s, above 0) nearer to rest: along neither axis faster than before, nor beyond zero.
@@ -244,17 +244,15 @@ class VelocityLimiter:
         """
         if not 0.0 < dt < math.inf:
             raise ValueError(f"dt {dt} s: expected a finite number above 0")
+        last = self.velocity
         # An acceleration that would make the robot faster, or turn it round, ends at once.
-        self._acceleration = tuple(
-            a if a * v < 0.0 else 0.0 for a, v in zip(self._acceleration, self.velocity, strict=True)
+        self._acceleration = tuple(a if a * v < 0.0 else 0.0 for a, v in zip(self._acceleration, last, strict=True))
+        linear_x, angular_z = self._step(REST, dt, self._brakes, self._brakes)
+        self.velocity = (linear_x if linear_x * last[0] > 0.0 else 0.0, angular_z if angular_z * last[1] > 0.0 else 0.0)
+        self._acceleration = self._left = tuple(
+            a if v != 0.0 else 0.0 for a, v in zip(self._acceleration, self.velocity, strict=True)
         )
-        brakes = tuple(
-            replace(brake, minimum=min(v, 0.0), maximum=max(v, 0.0))
-            for brake, v in zip(self._brakes, self.velocity, strict=True)
-        )
-        velocity = self._step(REST, dt, brakes, brakes)
-        self._acceleration = tuple(a if v != 0.0 else 0.0 for a, v in zip(self._acceleration, velocity, strict=True))
-        return velocity
+        return self.velocity
 
     def _step(self, target: Velocity, dt: float, wanted_by: Sequence[_Axis], held_by: Sequence[_Axis]) -> Velocity:
         """One step: its acceleration is chosen within the limits `wanted_by`, and changes within those `held_by`."""

@@ -81,7 +81,7 @@ def breaches(commands: Sequence[Command], rules: Rules, abrupt: bool) -> Iterato
             if max(now[0], -now[1]) > rates.most(before, after, now, last) + _ROUNDING:
                 yield f"{where}: beyond {rates.acceleration:g} per s"
             if last is not None:
-                jerk = rates.most_jerk(before, after, last)
+                jerk = rates.most_jerk(before, after, now, last)
                 if _turned(before, after, now, last) > jerk * step[1] * (1.0 + 1e-3) + _ROUNDING:
                     yield f"{where}: beyond a jerk of {jerk:g}"
             last = now
@@ -104,9 +104,12 @@ class _Rates:
         ends = last is not None and max(now[0], -now[1]) <= max(abs(last[0]), abs(last[1])) and now[0] * last[0] > 0.0
         return max(self.acceleration, self.deceleration) if _slows(before, after) or ends else self.acceleration
 
-    def most_jerk(self, before: float, after: float, last: Span) -> float:
-        """Greatest change of the acceleration per s."""
-        brakes = _slows(before, after) or max(last[0], -last[1]) > self.acceleration + _ROUNDING
+    def most_jerk(self, before: float, after: float, now: Span, last: Span) -> float:
+        """Greatest change of the acceleration per s; to set off, or to become faster, only that of a plan."""
+        sense = before or after
+        brakes = min(last[0] * sense, last[1] * sense) < 0.0 or min(now[0] * sense, now[1] * sense) < max(
+            last[0] * sense, last[1] * sense
+        )
         return max(self.jerk, self.braking_jerk) if brakes else self.jerk
 
 

@@ -86,6 +86,7 @@ class Checked:
             (-own.angular_z_max, own.angular_z_max, angular),
         )
         self._time, self._velocity, self._rate, self._rounding = 0.0, (0.0, 0.0), (0.0, 0.0), 0.0
+        self._left = (0.0, 0.0)  # acceleration of the last ramp to rest: a plan ends it as it began
 
     def command(self, time: float) -> None:
         command = self.controller.command(time, time)
@@ -104,6 +105,7 @@ class Checked:
             # Of two commands at nearly the same moment the rate is little but rounding, in this step and the next.
             before_rounding, self._rounding = self._rounding, 1e-12 / seconds
             rounding = before_rounding + self._rounding
+            eases = any(rate * left > 0.0 for rate, left in zip(self._rate, self._left, strict=True))
             for last, value, now, before, axis in zip(
                 self._velocity, velocity, rate, self._rate, self._axes, strict=True
             ):
@@ -115,14 +117,16 @@ class Checked:
                     assert value * last >= 0.0
                     # What would make it faster ends at once.
                     before = before if before * last < 0.0 else 0.0
-                if braking or abs(before) > acceleration:
+                if braking or eases:
                     acceleration, jerk = max(acceleration, deceleration), max(jerk, braking_jerk)
                 assert abs(now) <= acceleration * (1.0 + 1e-9) + rounding
                 # A thousandth more of this step, and of the longest before it: so a ramp ends.
                 if not braking or value != 0.0:
                     assert abs(now - before) <= jerk * (1.001 * seconds + 1e-3 * CATCH_UP) + rounding
             if command.reason:  # an axis that has come to rest has no acceleration left
-                rate = (rate[0] if velocity[0] else 0.0, rate[1] if velocity[1] else 0.0)
+                rate = self._left = (rate[0] if velocity[0] else 0.0, rate[1] if velocity[1] else 0.0)
+            elif not eases:
+                self._left = (0.0, 0.0)
         self._velocity, self._rate = velocity, rate
 
 

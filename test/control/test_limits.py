@@ -148,15 +148,21 @@ def test_gentle_driving_makes_no_stop_longer(acceleration: float) -> None:
     assert way == pytest.approx(0.15, abs=0.01)
 
 
-@given(limits, bases, steps)
-def test_braking_that_a_plan_ends_leaves_no_limit_of_speed(
-    limits: Limits, base: BaseLimits, before: list[tuple[tuple[float, float], float]]
+@given(limits, bases, velocities, st.integers(1, 20), st.floats(0.0, 1.0))
+def test_braking_that_a_plan_ends_neither_swings_back_nor_leaves_the_curve(
+    limits: Limits, base: BaseLimits, start: tuple[float, float], ticks: int, share: float
 ) -> None:
     limiter = VelocityLimiter(limits, base.braking(limits))
-    for number, (target, dt) in enumerate(before):
-        v, w = limiter.brake(dt) if number % 7 > 4 else limiter.towards(target, dt)
-        assert limits.linear_x_min <= v <= limits.linear_x_max
-        assert abs(w) <= limits.angular_z_max
+    reach(limiter, start, limits.clipped(start))
+    begin = limiter.velocity
+    for _ in range(ticks):
+        limiter.brake(PERIOD)
+    for _ in range(100):
+        velocity = limiter.towards((share * begin[0], share * begin[1]), PERIOD)
+        assert parallel(velocity, begin)
+        for one, other in zip(velocity, begin, strict=True):
+            assert abs(one) <= abs(other) + 1e-9
+            assert one * other >= 0.0
 
 
 def test_the_tighter_limit_holds_field_by_field() -> None:

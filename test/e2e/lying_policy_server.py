@@ -57,7 +57,6 @@ class LyingServer(Node):
         if self._answered <= GOOD_ANSWERS or asked.instruction == "drive":
             self._answer.publish(encode(good))
             return
-        tell_fault()
         rows = 200_000
         lie = {
             "rhythm": lambda: encode(replace(good, dt=1e5)).data,
@@ -66,7 +65,9 @@ class LyingServer(Node):
             "overflow": lambda: encode(good).data.replace(str(asked.stamp), "1" + "0" * 400),
             "infinite": lambda: json.dumps(asdict(good)).replace("900.0", "Infinity"),
         }[asked.instruction]
-        self._answer.publish(String(data=lie()))
+        message = String(data=lie())
+        tell_fault()
+        self._answer.publish(message)
 
 
 if __name__ == "__main__":
