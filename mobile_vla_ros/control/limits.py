@@ -10,6 +10,7 @@ Velocity = tuple[float, float]  # linear_x (m/s), angular_z (rad/s)
 
 REST: Velocity = (0.0, 0.0)
 ONSET = 0.1  # s in which braking reaches its deceleration
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -231,10 +232,11 @@ class VelocityLimiter:
         if not (math.isfinite(target[0]) and math.isfinite(target[1]) and 0.0 < dt < math.inf):
             raise ValueError(f"target {target}, dt {dt} s: expected finite numbers, dt above 0")
         # What is left of braking ends as it began: by the limits of comfort it might turn the robot round.
-        eases = any(a * left > 0.0 for a, left in zip(self._acceleration, self._left, strict=True))
-        if not eases:
-            self._left = (0.0, 0.0)
-        return self._step(self._limits.clipped(target), dt, self._axes, self._brakes if eases else self._axes)
+        self._left = tuple(
+            left if a * left > _ROUNDING else 0.0 for a, left in zip(self._acceleration, self._left, strict=True)
+        )
+        axes = [brake if left else axis for axis, brake, left in zip(self._axes, self._brakes, self._left, strict=True)]
+        return self._step(self._limits.clipped(target), dt, self._axes, axes)
 
     def brake(self, dt: float) -> Velocity:
         """Move `dt` (s, above 0) nearer to rest: along neither axis faster than before, nor beyond zero.

@@ -86,7 +86,7 @@ class Checked:
             (-own.angular_z_max, own.angular_z_max, angular),
         )
         self._time, self._velocity, self._rate, self._rounding = 0.0, (0.0, 0.0), (0.0, 0.0), 0.0
-        self._left = (0.0, 0.0)  # acceleration of the last ramp to rest: a plan ends it as it began
+        self._left: tuple[float, ...] = (0.0, 0.0)  # acceleration of the last ramp to rest: a plan ends it as it began
 
     def command(self, time: float) -> None:
         command = self.controller.command(time, time)
@@ -105,9 +105,9 @@ class Checked:
             # Of two commands at nearly the same moment the rate is little but rounding, in this step and the next.
             before_rounding, self._rounding = self._rounding, 1e-12 / seconds
             rounding = before_rounding + self._rounding
-            eases = any(rate * left > 0.0 for rate, left in zip(self._rate, self._left, strict=True))
-            for last, value, now, before, axis in zip(
-                self._velocity, velocity, rate, self._rate, self._axes, strict=True
+            self._left = tuple(left if r * left > 0.0 else 0.0 for r, left in zip(self._rate, self._left, strict=True))
+            for last, value, now, before, left, axis in zip(
+                self._velocity, velocity, rate, self._rate, self._left, self._axes, strict=True
             ):
                 low, high, (acceleration, jerk, deceleration, braking_jerk) = axis
                 assert low <= value <= high
@@ -117,7 +117,7 @@ class Checked:
                     assert value * last >= 0.0
                     # What would make it faster ends at once.
                     before = before if before * last < 0.0 else 0.0
-                if braking or eases:
+                if braking or left:
                     acceleration, jerk = max(acceleration, deceleration), max(jerk, braking_jerk)
                 assert abs(now) <= acceleration * (1.0 + 1e-9) + rounding
                 # A thousandth more of this step, and of the longest before it: so a ramp ends.
@@ -125,8 +125,6 @@ class Checked:
                     assert abs(now - before) <= jerk * (1.001 * seconds + 1e-3 * CATCH_UP) + rounding
             if command.reason:  # an axis that has come to rest has no acceleration left
                 rate = self._left = (rate[0] if velocity[0] else 0.0, rate[1] if velocity[1] else 0.0)
-            elif not eases:
-                self._left = (0.0, 0.0)
         self._velocity, self._rate = velocity, rate
 
 

@@ -57,7 +57,7 @@ class LyingServer(Node):
         if self._answered <= GOOD_ANSWERS or asked.instruction == "drive":
             self._answer.publish(encode(good))
             return
-        rows = 200_000
+        rows = 20_000  # 340,000 characters: more make this process late
         lie = {
             "rhythm": lambda: encode(replace(good, dt=1e5)).data,
             "rows": lambda: encode(replace(good, velocity=((0.1, 0.0),) * rows, stop=(0.0,) * rows)).data,
