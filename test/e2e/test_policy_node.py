@@ -317,7 +317,7 @@ def test_an_answer_has_a_command_of_its_own_beside_those_of_the_timer(bench: Ben
         "--ros-args",
         "-r",
         "cmd_vel:=stamped_cmd_vel",
-        parameters={"enable_stamped_cmd_vel": "true", "control_hz": SLOW_HZ},
+        parameters={"enable_stamped_cmd_vel": "true", "control_hz": SLOW_HZ, "frozen_timeout": 0.8},  # longer periods
     )
     bench.until_ready()
     bench.instruct("drive")

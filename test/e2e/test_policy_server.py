@@ -12,6 +12,7 @@ pytest.importorskip("mujoco")
 pytest.importorskip("torch")
 
 from bench import Bench, Process
+from geometry_msgs.msg import Twist
 
 from mobile_vla_ros.share import SHIPPED_POLICY, share_path
 
@@ -64,6 +65,7 @@ def test_what_the_policy_raises_is_said_here(bench: Bench, server: Process) -> N
 def test_a_second_node_is_not_served(bench: Bench, server: Process) -> None:
     bench.instruct("drive")
     bench.until_driving()
+    bench.node.create_subscription(Twist, "second_cmd_vel", lambda _: None, 1)  # else it would not be armed
     second = bench.start(
         *(
             "-m",
