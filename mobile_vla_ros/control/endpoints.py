@@ -32,22 +32,42 @@ class Subscriber:
 
 @dataclass
 class _Topic:
-    """Subscriptions of a topic: node by endpoint.
+    """Subscriptions of a topic, but for those of tools: node by endpoint.
 
     Attributes:
-        present: Those of the last look.
+        present: Those of the last look that count: of several of one node the newest, an older one may be of a process
+            that was killed.
         known: All of them since arming.
+        first: Number of the look that saw each of them first.
+        looks: Number of looks.
     """
 
     present: dict[str, str] = field(default_factory=dict)
     known: dict[str, str] = field(default_factory=dict)
+    first: dict[str, int] = field(default_factory=dict)
+    looks: int = 0
+
+    def see(self, found: Iterable[Subscriber]) -> dict[str, str]:
+        """Take what a look has found; all of it, also what does not count."""
+        self.looks += 1
+        seen = {one.endpoint: one.node for one in found if not one.is_tool}
+        self.first = {endpoint: self.first.get(endpoint, self.looks) for endpoint in seen}
+        newest: dict[str, int] = {}
+        for endpoint, node in seen.items():
+            newest[node] = max(self.first[endpoint], newest.get(node, 0))
+        self.present = {
+            endpoint: node
+            for endpoint, node in seen.items()
+            if node == UNKNOWN_NODE or self.first[endpoint] == newest[node]
+        }
+        return seen
 
 
 class SubscriberWatch:
     """Notices that those who hear the robot's commands have gone or were restarted since it was armed.
 
     A process that is killed stays in the graph for a while (Fast DDS: up to 20 s). When it is restarted meanwhile, a
-    second subscription of the same node name shows that. Tools do not count.
+    second subscription of the same node name shows that; from then on the newest one of that name counts. Tools do not.
 
     Args:
         topics: Full names of the topics between the node and the wheels, each of which needs a subscriber.
@@ -86,8 +106,7 @@ class SubscriberWatch:
         """
         self.lost = []
         for topic, state in self._state.items():
-            state.present = _counted(found[topic])
-            state.known = dict(state.present)
+            state.known = state.see(found[topic])
         return self.missing or None
 
     def look(self, found: Mapping[str, Iterable[Subscriber]], armed: bool) -> tuple[str, list[str]]:
@@ -103,13 +122,14 @@ class SubscriberWatch:
         reasons: list[str] = []
         warnings: list[str] = []
         for topic, state in self._state.items():
-            present, before = _counted(found[topic]), state.present
-            state.present = present
+            before = state.present
+            seen, present = state.see(found[topic]), state.present
             if not armed:
                 continue
             tools = {one.endpoint for one in found[topic] if one.is_tool}  # such as one whose name was not known before
-            reasons += _restarted(topic, state.known, present)
-            if before and not before.keys() & present.keys():
+            restarted = _restarted(topic, state.known, present)
+            reasons += restarted
+            if before and not restarted and not before.keys() & present.keys():
                 who = ", ".join(sorted(set(before.values())))
                 reasons.append(
                     f"{who} no longer subscribes to {topic}"
@@ -120,13 +140,9 @@ class SubscriberWatch:
                 left = {node for endpoint, node in before.items() if endpoint not in tools} - set(present.values())
                 gone = left - {UNKNOWN_NODE}
                 warnings += [f"{node} no longer subscribes to {topic}" for node in sorted(gone)]
-            state.known |= present
+            state.known |= seen
         self.lost += warnings
         return "; ".join(reasons), warnings
-
-
-def _counted(found: Iterable[Subscriber]) -> dict[str, str]:
-    return {one.endpoint: one.node for one in found if not one.is_tool}
 
 
 def _restarted(topic: str, known: Mapping[str, str], present: Mapping[str, str]) -> list[str]:

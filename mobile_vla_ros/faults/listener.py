@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import rclpy
 from geometry_msgs.msg import TwistStamped
@@ -11,12 +12,16 @@ from rclpy.executors import ExternalShutdownException
 from .bench import COMMAND_TOPIC
 from .demands import obey, tell_fault
 
+NODE = "policy_node"
+
 
 def main() -> int:
     """Run the node, and print when it has subscribed; the exit code."""
     obey(lambda _: None)
     rclpy.init()
     node = rclpy.create_node("mux", enable_rosout=False)
+    while NODE not in node.get_node_names():  # until the processes know each other a subscription is not heard of
+        time.sleep(0.02)
     node.create_subscription(TwistStamped, COMMAND_TOPIC, lambda _: None, 1)
     tell_fault()
     try:

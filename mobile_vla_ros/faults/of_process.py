@@ -70,7 +70,7 @@ LISTENERS = (
         Expected.AT_ONCE,
         LOOK + T,
         GoesOn.ARM,
-        f"nobody subscribes to /{COMMAND_TOPIC} any more: /mux has gone",
+        f"subscribes to /{COMMAND_TOPIC}",  # no longer, or nobody any more, where no killed one is left in the graph
         BEHIND,
     ),
     Fault(

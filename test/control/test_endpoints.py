@@ -72,6 +72,14 @@ def test_a_second_subscription_of_a_node_shows_that_it_was_killed_and_restarted(
     assert look(watch, again) == ("", [])  # DDS has noticed at last that the old one is dead
 
 
+def test_a_dead_process_that_is_still_in_the_graph_does_not_stand_in_for_the_one_that_goes() -> None:
+    watch = armed(BASE)
+    again = Subscriber("/base", "b2")
+    look(watch, BASE, again)
+    assert watch.arm({BEHIND: (BASE, again)}) is None
+    assert look(watch, BASE) == ("/base no longer subscribes to /cmd_vel", [])
+
+
 def test_a_node_whose_name_comes_later() -> None:
     watch = armed(BASE)
     assert look(watch, BASE, Subscriber(UNKNOWN_NODE, "x")) == ("", [])
@@ -89,23 +97,43 @@ def test_while_it_is_disarmed_anybody_may_come_and_go() -> None:
     assert watch.nodes == {BEHIND: "/twist_mux"}
 
 
+def ages_of(looks: list[set[Subscriber]]) -> list[dict[str, int]]:
+    """For how many looks each subscription has been there without a break, at each look."""
+    ages: list[dict[str, int]] = []
+    for found in looks:
+        before = ages[-1] if ages else {}
+        ages.append({one.endpoint: before.get(one.endpoint, 0) + 1 for one in found})
+    return ages
+
+
 @given(st.lists(FOUND, min_size=1, max_size=12))
 def test_any_run(looks: list[set[Subscriber]]) -> None:
     watch = SubscriberWatch([BEHIND])
     counted = [{one for one in found if not one.is_tool} for found in looks]
+    ages = ages_of(counted)
     refused = watch.arm({BEHIND: looks[0]})
     assert bool(refused) == (not counted[0])
     if refused:
         return
     names = {one.endpoint: one.node for one in counted[0]}  # all that were ever seen
-    for before, now, found in zip(counted, counted[1:], looks[1:], strict=False):
+    for number, (before, now, found) in enumerate(zip(counted, counted[1:], looks[1:], strict=False)):
         reason, warnings = look(watch, *found)
-        ends = {one.endpoint for one in now}
+        live = [
+            {
+                one.endpoint
+                for one in found
+                if one.node == UNKNOWN_NODE
+                or not any(age[one.endpoint] > age[other.endpoint] and one.node == other.node for other in found)
+            }
+            for age, found in ((ages[number], before), (ages[number + 1], now))
+        ]
         known = set(names.values()) - {UNKNOWN_NODE}
-        new = {one.node for one in now if names.get(one.endpoint, UNKNOWN_NODE) == UNKNOWN_NODE}
-        must = bool(before) and not ends & {one.endpoint for one in before}
+        new = {
+            one.node for one in now if one.endpoint in live[1] and names.get(one.endpoint, UNKNOWN_NODE) == UNKNOWN_NODE
+        }
+        must = bool(live[0]) and not live[0] & live[1]
         assert bool(reason) == (must or bool(new & known))
-        assert not (must and warnings)
+        assert not (must and not new & known and warnings)
         assert all(BEHIND in text for text in (reason, *warnings) if text)
         names |= {one.endpoint: one.node for one in now}
 
