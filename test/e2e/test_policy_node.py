@@ -317,7 +317,13 @@ def test_an_answer_has_a_command_of_its_own_beside_those_of_the_timer(bench: Ben
         "--ros-args",
         "-r",
         "cmd_vel:=stamped_cmd_vel",
-        parameters={"enable_stamped_cmd_vel": "true", "control_hz": SLOW_HZ, "frozen_timeout": 0.8},  # longer periods
+        # Longer periods leave less for the time-outs.
+        parameters={
+            "enable_stamped_cmd_vel": "true",
+            "control_hz": SLOW_HZ,
+            "frozen_timeout": 0.8,
+            "plan_timeout": 0.6,
+        },
     )
     bench.until_ready()
     bench.instruct("drive")

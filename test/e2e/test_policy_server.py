@@ -79,7 +79,7 @@ def test_a_second_node_is_not_served(bench: Bench, server: Process) -> None:
         parameters={**PARAMETERS, "arm_on_activate": "true"},
     )
     bench.until(lambda: "waiting: no instruction" in second.output)
-    bench.instruct("drive")  # both hear it
+    bench.instruct("drive on")  # both hear it
     bench.until(lambda: "it serves /policy_node" in second.output)
     bench.until_driving()
     begin = len(bench.commands)
