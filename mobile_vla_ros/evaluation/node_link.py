@@ -42,7 +42,7 @@ _AGAIN = 1.0  # s after which an instruction is given again, before the first ru
 _LOOK = 0.005  # s between looks
 _HEARD_ALL = 0.2  # s after the last frame from which on the node has counted it
 _FRAME_ID = "camera_optical_frame"
-_HELLO = "stand still"  # said to a node that may not move: whether it hears
+_HELLO = "hello"  # said to a node that may not move: whether it hears
 _LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
