@@ -219,7 +219,7 @@ def check_instruction(topic: str, speakers: tuple[Speaker, ...], sentences: tupl
     again = {sentence: sentences.count(sentence) for sentence in sentences if sentences.count(sentence) > 1}
     if again:
         found = ", ".join(f"{sentence!r} came {count} times" for sentence, count in again.items())
-        return warning(topic, found, f"publish a sentence once, each message counts; {advice}")
+        return warning(topic, found, f"publish a sentence once: one that is repeated is a single task; {advice}")
     if brief:
         found = f"{', '.join(brief)} came and went{'' if sentences else ', and no message arrived'}"
         return warning(topic, found, f"who ends right after publishing may not be heard; {advice}")
